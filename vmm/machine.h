@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* machine - a whole PC: RAM, board, vCPU thread, control socket
+ *
+ * What:    the public face of vmm/. Opens a machine from a configuration,
+ *          runs it until the guest or somebody outside ends it, and says how
+ *          it ended. After machine_close() nothing of it is left: no thread,
+ *          no file, no socket, no terminal mode.
+ * Model:   i440FX + PIIX4 PC (Intel 82441FX, 82371AB data sheets).
+ * Units:   bytes.
+ * Threads: open, run and close on one thread, which becomes the vCPU thread
+ *          in run(); the functions that say so may be called from any thread.
+ * Owns:    everything it opens; strings in the configuration are copied.
+ * Errors:  -errno with a sentence in struct err.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "base/err.h"
+#include "vmm/chardev.h"
+
+#define MACHINE_SERIALS 2
+
+struct machine_config {
+	const char *name;	   /* NULL: "spindle" */
+	u64 memory_bytes;
+	const char *driver;	   /* "auto", "kvm", "soft" */
+	bool host_cpuid;	   /* KVM only */
+	bool no_lapic;		   /* PIC and PIT only */
+	const char *kernel;	   /* bzImage, or ELF64 with a PVH note */
+	const char *initrd;	   /* may be NULL */
+	const char *append;	   /* kernel command line, may be NULL */
+	bool no_reboot;		   /* a guest's reboot ends the run */
+	const char *ctl_path;	   /* control socket, may be NULL */
+	struct chardev *serial[MACHINE_SERIALS]; /* NULL: unconnected */
+};
+
+enum machine_end_kind {
+	MACHINE_POWEROFF,   /* ACPI S5 */
+	MACHINE_REBOOT,	    /* reset with no_reboot set */
+	MACHINE_TRIPLE_FAULT,
+	MACHINE_DEBUG_EXIT, /* the debug-exit port; code is the byte written */
+	MACHINE_QUIT,	    /* machine_quit() or the control socket */
+	MACHINE_ERROR,	    /* the driver failed; text says how */
+};
+
+struct machine_end {
+	enum machine_end_kind kind;
+	int code;
+	char text[4096]; /* for triple fault and error: with register dump */
+};
+
+struct machine_stats {
+	u64 memory_bytes;
+	u64 run_ns;	 /* virtual time since power-on */
+	u64 host_cpu_ns; /* CPU time of this process */
+	u64 exits, exits_io, exits_mmio, exits_hlt, exits_msr;
+	u64 interrupts;	 /* injected */
+	u64 insns;	 /* retired, 0 when the driver cannot tell */
+};
+
+struct machine;
+
+int machine_open(struct machine **out, const struct machine_config *cfg,
+		 struct err *e);
+
+/* One line: which driver was chosen, and why. Valid until close. */
+const char *machine_driver_why(const struct machine *m);
+
+/* Runs until the end. Signals are the caller's business. */
+void machine_run(struct machine *m, struct machine_end *end);
+
+void machine_close(struct machine *m);
+
+/* Any thread, also from a signal handler (async-signal-safe). */
+void machine_quit(struct machine *m);
+
+/* Any thread. powerdown presses the ACPI power button. */
+void machine_pause(struct machine *m);
+void machine_continue(struct machine *m);
+void machine_powerdown(struct machine *m);
+void machine_stats(struct machine *m, struct machine_stats *st);
+
+/* Any thread: gives the guest up to count bytes on serial port n; returns how
+ * many were taken (0 when its buffer is full). */
+size_t machine_serial_input(struct machine *m, unsigned n, const u8 *bytes,
+			    size_t count);
+
+#endif
