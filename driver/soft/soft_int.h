@@ -142,6 +142,7 @@ enum leave {
 			 c->ip is already right */
 	LEAVE_RETRY,  /* exit to the caller, then run the same instruction */
 	LEAVE_DONE,   /* exit to the caller, then go on at c->next_ip */
+	LEAVE_REPEAT, /* look at requests, then go on at c->ip */
 };
 
 struct soft_exc {
@@ -187,14 +188,39 @@ struct jump_entry {
 
 struct ras_entry {
 	u64 lin;
-	struct uop *link; /* the link slot of the call's return */
+	struct link *link; /* the call's link to its return block */
 };
+
+/* A uop-sized slot behind a jump that remembers its target. Valid while gen
+ * is c->code_gen[kind]. */
+enum { GEN_USER, GEN_KERNEL, GEN_PAGE, GEN_COUNT };
+struct link {
+	struct block *blk;
+	u32 gen;
+	u32 kind; /* GEN_* */
+};
+static_assert(sizeof(struct link) == sizeof(struct uop), "it takes a slot");
+
+struct block {
+	u64 gpa;
+	u64 gpa2;     /* second page of a straddling insn, or GPA_NONE */
+	u32 mode;     /* MODE_* without MODE_USER */
+	u32 bytes;
+	u16 n_insn, n_uop;
+	bool dead;
+	struct block *hash_next;
+	struct block *page_next[2]; /* in the lists of the two pages */
+	u16 *off;     /* per uop: where its insn starts in the block */
+	struct uop uop[];
+};
+#define GPA_NONE (~0ULL)
 
 struct soft {
 	struct hv hv; /* must be first */
 
 	/* hot */
 	u64 r[REG_SLOTS];
+	u64 cs_base; /* 0 in 64-bit mode */
 	u64 cc_dst, cc_src;
 	u32 cc_op;
 	u32 mode; /* MODE_* */
@@ -202,11 +228,12 @@ struct soft {
 	struct block *blk;
 	s64 budget;	      /* instructions left until LEAVE for the clock */
 	atomic_int exit_req;  /* [atomic] set by kick(), tested at each block */
-	u32 code_gen[2];      /* generation of user and kernel jump caching */
+	u32 code_gen[GEN_COUNT]; /* which links and jump entries still hold */
 	u64 seg_base[SEG_COUNT + 2]; /* as used in addresses: 0 for ES CS SS DS
 					in 64-bit mode; [SEG_COUNT] is 0 */
 	u64 rflags; /* without the arithmetic flags */
-	unsigned ras_top;
+	u32 ras_top;
+	struct ras_entry *ras_now; /* ras[user] */
 	bool tmpa_ss; /* TMPA was made from rSP/rBP: faults are #SS */
 
 	/* leaving */
@@ -258,7 +285,7 @@ struct soft {
 	/* code */
 	struct code *code; /* block cache, code.c */
 	struct jump_entry *jump; /* JUMP_SIZE entries by linear address */
-	struct ras_entry ras[RAS_SIZE];
+	struct ras_entry ras[2][RAS_SIZE]; /* supervisor, user */
 
 	struct hv_stats st;
 };
@@ -279,6 +306,7 @@ struct soft {
 #define MODE_D32 2u  /* CS.D in compatibility mode */
 #define MODE_STEP 4u /* one instruction a block: TF, shadows, exact budgets */
 #define MODE_SS32 8u /* SS.B: ESP rather than SP; compatibility mode only */
+#define MODE_USER 16u /* CPL 3: part of c->mode, never of a block's */
 
 static inline bool
 soft_in_long(const struct soft *c)
