@@ -30,4 +30,8 @@ void cpuid_get(u32 leaf, u32 subleaf, u32 out[4]);
  * lacks something the presented part promises. */
 bool cpuid_host_ok(const char **missing);
 
+/* The same for a processor given by its CPUID registers: 1 ECX, 1 EDX and
+ * 80000001h ECX. NULL when nothing is missing; else the /proc/cpuinfo name. */
+const char *cpuid_missing(u32 ecx_1, u32 edx_1, u32 ecx_ext);
+
 #endif
