@@ -8,8 +8,9 @@
  *          pause is invisible to the guest. The virtual TSC ticks once a
  *          nanosecond (VCLOCK_TSC_HZ) on the software CPU.
  * Units:   nanoseconds.
- * Threads: vclock_now_ns() from any thread; vclock_start/stop only by the
- *          thread that runs the vCPU.
+ * Threads: vclock_now_ns() from any thread, and it never runs backwards for
+ *          any of them; vclock_start/stop only by the thread that runs the
+ *          vCPU.
  * Owns:    nothing.
  */
 #ifndef BASE_CLOCK_H
@@ -19,17 +20,19 @@
 
 #include "base/bits.h"
 
-#define NS_PER_SEC 1000000000ULL
-#define NS_PER_MS 1000000ULL
-#define NS_PER_US 1000ULL
+#define NS_PER_SEC    1000000000ULL
+#define NS_PER_MS     1000000ULL
+#define NS_PER_US     1000ULL
 #define VCLOCK_TSC_HZ 1000000000ULL
-#define VCLOCK_NEVER UINT64_MAX
+#define VCLOCK_NEVER  UINT64_MAX
 
 struct vclock {
+	_Atomic u32 seq; /* [atomic] odd while the vCPU thread changes the rest;
+			    a reader tries again when it moved under him */
 	/* now = running ? host - base_ns : stopped_ns */
-	_Atomic u64 base_ns;	/* [atomic] written by the vCPU thread */
-	_Atomic u64 stopped_ns; /* [atomic] written by the vCPU thread */
-	atomic_bool running;	/* [atomic] released after the two above */
+	_Atomic u64 base_ns;	/* [seq] */
+	_Atomic u64 stopped_ns; /* [seq] */
+	atomic_bool running;	/* [seq] */
 };
 
 u64 clock_now_ns(void);

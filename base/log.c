@@ -30,11 +30,12 @@ static void
 log_line(const char *fmt, va_list ap)
 {
 	char line[1024];
-	int n, room;
+	int n, text_bytes, room;
 
 	n = snprintf(line, sizeof(line), "spindle: ");
 	room = (int)sizeof(line) - n - 3;
-	n += MIN(vsnprintf(line + n, (size_t)room, fmt, ap), room - 1);
+	text_bytes = vsnprintf(line + n, (size_t)room, fmt, ap);
+	n += text_bytes < room ? MAX(text_bytes, 0) : room - 1;
 	if (atomic_load(&raw_terminal))
 		line[n++] = '\r';
 	line[n++] = '\n';
