@@ -107,7 +107,7 @@ cond(const struct soft *c, unsigned cc)
 				return (c->cc_dst == 0) == (cc == 4);
 			return ((s64)c->cc_dst < 0) == (cc == 8);
 		}
-		return !(c->cc_src & (cc < 8 ? FL_ZF : FL_SF)) == (cc & 1);
+		return (!(c->cc_src & (cc < 8 ? FL_ZF : FL_SF))) == (cc & 1);
 	}
 	if (c->cc_op == CC_SUB + 3) {
 		u64 a = c->cc_dst + c->cc_src;

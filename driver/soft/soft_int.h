@@ -38,6 +38,9 @@
  * base + disp, TMPB and TMPC operand values; all die with the instruction. */
 enum { ZERO = 16, RIPB, TMPA, TMPB, TMPC, REG_SLOTS };
 
+/* Page-table entries lie in guest RAM, which is read as any type. */
+typedef u64 __attribute__((may_alias)) mem_pte;
+
 /* --- uops ------------------------------------------------------------- */
 
 struct soft;
@@ -425,6 +428,11 @@ enum helper_result mem_probe_write(struct soft *c, u64 lin,
 /* Guest RAM at gpa, or NULL. *run_bytes receives how much follows in the slot. */
 u8 *ram_host(struct soft *c, u64 gpa, u64 *run_bytes);
 
+/* Translates a fetch at lin. False: exception recorded. */
+bool mem_exec(struct soft *c, u64 lin, u64 *gpa);
+
+int tlb_open(struct soft *c);
+void tlb_close(struct soft *c);
 void tlb_init(struct soft *c);
 void tlb_flush(struct soft *c, bool global); /* MOV CR3 / CR4.PGE, CR0.PG */
 void tlb_flush_page(struct soft *c, u64 lin);
