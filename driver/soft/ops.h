@@ -47,29 +47,14 @@ typedef u64 __attribute__((may_alias, aligned(1))) mem_u64;
 		c->cc_op = (opc); \
 	} while (0)
 
-/* The carry flag alone. */
+/* The carry flag alone, where a stack frame does not matter. */
 static inline bool
 carry_get(const struct soft *c)
 {
-	switch (c->cc_op) {
-	case CC_LOGIC:
-		return false;
-	case CC_EFLAGS:
-		return c->cc_src & FL_CF;
-	case CC_SUB + 2:
-		return (u32)(c->cc_dst + c->cc_src) < (u32)c->cc_src;
-	case CC_SUB + 3:
-		return c->cc_dst + c->cc_src < c->cc_src;
-	case CC_ADD + 2:
-		return (u32)c->cc_dst < (u32)c->cc_src;
-	case CC_ADD + 3:
-		return c->cc_dst < c->cc_src;
-	default:
-		return flags_cond(c, 2);
-	}
+	return flags_cond(c, 2);
 }
 
-/* Comparison as the condition code sees it after CMP a, b. */
+/* Comparison as the condition code sees it after CMP a, b; not for O and P. */
 #define CMP_COND(T, cc, a, b) \
 	((cc) == 0x2   ? (T)(a) < (T)(b) \
 	 : (cc) == 0x3 ? (T)(a) >= (T)(b) \
@@ -82,8 +67,7 @@ carry_get(const struct soft *c)
 	 : (cc) == 0xc ? (S_##T)(a) < (S_##T)(b) \
 	 : (cc) == 0xd ? (S_##T)(a) >= (S_##T)(b) \
 	 : (cc) == 0xe ? (S_##T)(a) <= (S_##T)(b) \
-	 : (cc) == 0xf ? (S_##T)(a) > (S_##T)(b) \
-		       : flags_cond(c, cc))
+		       : (S_##T)(a) > (S_##T)(b))
 
 /* ... and after TEST, AND, OR, XOR with result r: CF = OF = 0. */
 #define LOGIC_COND(T, cc, r) \
@@ -94,35 +78,68 @@ carry_get(const struct soft *c)
 	 : (cc) == 0x8 || (cc) == 0xc ? (S_##T)(r) < 0 \
 	 : (cc) == 0x9 || (cc) == 0xd ? (S_##T)(r) >= 0 \
 	 : (cc) == 0xe		      ? (S_##T)(r) <= 0 \
-	 : (cc) == 0xf		      ? (S_##T)(r) > 0 \
-				      : flags_cond(c, cc))
+				      : (S_##T)(r) > 0)
 
-/* A condition over whatever set the flags last; cc is a constant. */
+/* Puts the lazy flags in place, then runs op again: handlers that read flags
+ * know the common producers and tail-call this for the rest, so that none of
+ * them needs a stack frame. */
+UOP(op_settle);
+
+/* A condition over flags that are in place. */
 static inline __attribute__((always_inline)) bool
-cond(const struct soft *c, unsigned cc)
+cond_settled(const struct soft *c, unsigned cc)
 {
-	if (cc == 4 || cc == 5 || cc == 8 || cc == 9) {
-		if (likely(c->cc_op != CC_EFLAGS)) {
-			if (cc < 8)
-				return (c->cc_dst == 0) == (cc == 4);
-			return ((s64)c->cc_dst < 0) == (cc == 8);
-		}
-		return (!(c->cc_src & (cc < 8 ? FL_ZF : FL_SF))) == (cc & 1);
-	}
-	if (c->cc_op == CC_SUB + 3) {
-		u64 a = c->cc_dst + c->cc_src;
+	u64 fl = c->cc_src;
+	bool less = !(fl & FL_SF) != !(fl & FL_OF);
+	bool yes = cc < 2     ? fl & FL_OF
+		   : cc < 4   ? fl & FL_CF
+		   : cc < 6   ? fl & FL_ZF
+		   : cc < 8   ? fl & (FL_CF | FL_ZF)
+		   : cc < 10  ? fl & FL_SF
+		   : cc < 12  ? fl & FL_PF
+		   : cc < 14  ? less
+			      : less || (fl & FL_ZF);
 
-		return CMP_COND(u64, cc, a, c->cc_src);
-	}
-	if (c->cc_op == CC_SUB + 2) {
-		u32 a = (u32)(c->cc_dst + c->cc_src);
-
-		return CMP_COND(u32, cc, a, c->cc_src);
-	}
-	if (c->cc_op == CC_LOGIC)
-		return LOGIC_COND(u64, cc, c->cc_dst);
-	return flags_cond(c, cc);
+	return yes != (cc & 1);
 }
+
+/* out = condition cc (a constant) over whatever set the flags last. */
+#define COND(cc, out) \
+	bool out; \
+	if (c->cc_op == CC_EFLAGS) \
+		out = cond_settled(c, cc); \
+	else if ((cc) == 4 || (cc) == 5) \
+		out = (c->cc_dst == 0) == ((cc) == 4); \
+	else if ((cc) == 8 || (cc) == 9) \
+		out = ((s64)c->cc_dst < 0) == ((cc) == 8); \
+	else if ((cc) < 2 || (cc) == 10 || (cc) == 11) \
+		TAIL op_settle(c, op, base, tlb); \
+	else if (c->cc_op == CC_SUB + 3) \
+		out = CMP_COND(u64, cc, c->cc_dst + c->cc_src, c->cc_src); \
+	else if (c->cc_op == CC_SUB + 2) \
+		out = CMP_COND(u32, cc, c->cc_dst + c->cc_src, c->cc_src); \
+	else if (c->cc_op == CC_LOGIC) \
+		out = LOGIC_COND(u64, cc, c->cc_dst); \
+	else \
+		TAIL op_settle(c, op, base, tlb);
+
+/* out = the carry flag, likewise. */
+#define CARRY(out) \
+	bool out; \
+	if (c->cc_op == CC_SUB + 3) \
+		out = c->cc_dst + c->cc_src < c->cc_src; \
+	else if (c->cc_op == CC_SUB + 2) \
+		out = (u32)(c->cc_dst + c->cc_src) < (u32)c->cc_src; \
+	else if (c->cc_op == CC_LOGIC) \
+		out = false; \
+	else if (c->cc_op == CC_ADD + 3) \
+		out = c->cc_dst < c->cc_src; \
+	else if (c->cc_op >= CC_INC) \
+		out = c->cc_src; \
+	else if (c->cc_op == CC_EFLAGS) \
+		out = c->cc_src & FL_CF; \
+	else \
+		TAIL op_settle(c, op, base, tlb);
 
 /* --- memory operands -------------------------------------------------- */
 
@@ -135,51 +152,53 @@ cond(const struct soft *c, unsigned cc)
 	     ? ACC_SS \
 	     : 0)
 
-/* After a write through mem_slow(): commits, and leaves the loop when the
- * write became an exit or dropped the running block. The write must be the
- * last thing its instruction does. */
-struct uop *soft_stored(UOP_ARGS, void *p);
+/* After a write through mem_slow(): commits. False when the loop must be left
+ * (return NULL), because the write became an exit or dropped the running
+ * block. The write must be the last thing its instruction does. */
+bool soft_stored(struct soft *c, struct uop *op, void *p);
 
 /* A handler over one memory operand *p of type T at EA: a hot variant through
  * the TLB and a cold one through mem_slow(), made of the same body. */
-#define UOP_LOAD(name, T, EA, BODY) \
+#define UOP_LOAD(name, T, EA, ...) \
 	static COLD UOP(name##_cold) \
 	{ \
 		mem_##T *p = mem_slow(c, EA, sizeof(T), ACC_READ | SS_OF); \
 \
 		if (!p) \
 			return soft_fault(c, op); \
-		BODY NEXT; \
+		__VA_ARGS__ NEXT; \
 	} \
-	UOP(name) \
+	static UOP(name) \
 	{ \
 		mem_##T *p = tlb_read(tlb, EA, sizeof(T)); \
 \
 		if (unlikely(!p)) \
 			TAIL name##_cold(c, op, base, tlb); \
-		BODY NEXT; \
+		__VA_ARGS__ NEXT; \
 	}
 
-#define UOP_STORE_ACC(name, T, EA, ACC, BODY) \
+#define UOP_STORE_ACC(name, T, EA, ACC, ...) \
 	static COLD UOP(name##_cold) \
 	{ \
 		mem_##T *p = mem_slow(c, EA, sizeof(T), (ACC) | SS_OF); \
 \
 		if (!p) \
 			return soft_fault(c, op); \
-		BODY return soft_stored(c, op, base, tlb, p); \
+		__VA_ARGS__ if (!soft_stored(c, op, p)) return NULL; \
+		NEXT; \
 	} \
-	UOP(name) \
+	static UOP(name) \
 	{ \
 		mem_##T *p = tlb_write(tlb, EA, sizeof(T)); \
 \
 		if (unlikely(!p)) \
 			TAIL name##_cold(c, op, base, tlb); \
-		BODY NEXT; \
+		__VA_ARGS__ NEXT; \
 	}
-#define UOP_STORE(name, T, EA, BODY) \
-	UOP_STORE_ACC(name, T, EA, ACC_WRITE, BODY)
-#define UOP_RMW(name, T, EA, BODY) UOP_STORE_ACC(name, T, EA, ACC_RMW, BODY)
+#define UOP_STORE(name, T, EA, ...) \
+	UOP_STORE_ACC(name, T, EA, ACC_WRITE, __VA_ARGS__)
+#define UOP_RMW(name, T, EA, ...) \
+	UOP_STORE_ACC(name, T, EA, ACC_RMW, __VA_ARGS__)
 
 /* --- block transitions ------------------------------------------------ */
 

@@ -35,8 +35,10 @@
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 
 /* Register slots after the 16 GPRs. TMPA holds addresses that need more than
- * base + disp, TMPB and TMPC operand values; all die with the instruction. */
-enum { ZERO = 16, RIPB, TMPA, TMPB, TMPC, REG_SLOTS };
+ * base + disp, TMPB and TMPC operand values; all die with the instruction.
+ * SEGB + SEG_x is a segment's base as used in addresses: a GS-relative operand
+ * is one whose base register is SEGB + SEG_GS. */
+enum { ZERO = 16, RIPB, TMPA, TMPB, TMPC, SEGB, REG_SLOTS = SEGB + SEG_COUNT };
 
 /* Page-table entries lie in guest RAM, which is read as any type. */
 typedef u64 __attribute__((may_alias)) mem_pte;
@@ -200,7 +202,8 @@ enum { GEN_USER, GEN_KERNEL, GEN_PAGE, GEN_COUNT };
 struct link {
 	struct block *blk;
 	u32 gen;
-	u32 kind; /* GEN_* */
+	u16 kind;  /* GEN_* */
+	u16 delta; /* of the following instruction, from the block's start */
 };
 static_assert(sizeof(struct link) == sizeof(struct uop), "it takes a slot");
 
@@ -222,7 +225,14 @@ struct soft {
 	struct hv hv; /* must be first */
 
 	/* hot */
-	u64 r[REG_SLOTS];
+	union {
+		u64 r[REG_SLOTS];
+		struct {
+			u64 r_low_[SEGB];
+			/* 0 for ES CS SS DS in 64-bit mode */
+			u64 seg_base[SEG_COUNT];
+		};
+	};
 	u64 cs_base; /* 0 in 64-bit mode */
 	u64 cc_dst, cc_src;
 	u32 cc_op;
@@ -232,8 +242,6 @@ struct soft {
 	s64 budget;	      /* instructions left until LEAVE for the clock */
 	atomic_int exit_req;  /* [atomic] set by kick(), tested at each block */
 	u32 code_gen[GEN_COUNT]; /* which links and jump entries still hold */
-	u64 seg_base[SEG_COUNT + 2]; /* as used in addresses: 0 for ES CS SS DS
-					in 64-bit mode; [SEG_COUNT] is 0 */
 	u64 rflags; /* without the arithmetic flags */
 	u32 ras_top;
 	struct ras_entry *ras_now; /* ras[user] */
@@ -451,13 +459,23 @@ tlb_slot(struct tlbe *tlb, u64 lin)
 /* The fast path. size_bytes is a constant: one compare covers presence and
  * page crossing, since the last byte's page must be the tagged one too. */
 static inline void *
+tlb_host(const struct tlbe *e, u64 lin)
+{
+	u64 host = lin + e->addend;
+
+	if (!host) /* saves the callers' second test */
+		__builtin_unreachable();
+	return (void *)(uintptr_t)host;
+}
+
+static inline void *
 tlb_read(struct tlbe *tlb, u64 lin, unsigned size_bytes)
 {
 	struct tlbe *e = tlb_slot(tlb, lin);
 
 	if (unlikely(((lin + size_bytes - 1) & PAGE_MASK) != e->rtag))
 		return NULL;
-	return (void *)(uintptr_t)(lin + e->addend);
+	return tlb_host(e, lin);
 }
 
 static inline void *
@@ -467,7 +485,7 @@ tlb_write(struct tlbe *tlb, u64 lin, unsigned size_bytes)
 
 	if (unlikely(((lin + size_bytes - 1) & PAGE_MASK) != e->wtag))
 		return NULL;
-	return (void *)(uintptr_t)(lin + e->addend);
+	return tlb_host(e, lin);
 }
 
 /* --- code: code.c, decode.c ------------------------------------------- */
