@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# fetch.sh - takes what a guest is made of out of Debian's packages
+#
+# usage: fetch.sh kernel META DIR     DIR/boot/..., DIR/lib/modules/..., and
+#                                     DIR/release, the kernel's release
+#        fetch.sh busybox DIR         DIR/busybox
+#
+# Packages are downloaded into build/guest/dl and unpacked, never installed.
+# A package that is already there is used as it is, so a second run needs no
+# network. Root is not needed.
+set -eu
+export LC_ALL=C
+
+dl=build/guest/dl
+
+fail() {
+	echo "guest: $*" >&2
+	exit 1
+}
+
+need() {
+	command -v "$1" >/dev/null 2>&1 ||
+		fail "'$1' is missing (Debian package '$2')"
+}
+
+# The package lists of a fresh container are empty: fill them if we may.
+know_packages() {
+	apt-cache show busybox-static >/dev/null 2>&1 && return 0
+	if [ "$(id -u)" = 0 ]; then
+		apt-get update -qq || true
+	fi
+	apt-cache show busybox-static >/dev/null 2>&1 ||
+		fail "apt knows no package 'busybox-static'; run" \
+			"'apt-get update' as root and see that a Debian" \
+			"archive is configured"
+}
+
+# Prints the path of a package's file, downloading it first if need be.
+package() {
+	for deb in "$dl/$1"_*_amd64.deb; do
+		[ -f "$deb" ] && echo "$deb" && return 0
+	done
+	know_packages
+	mkdir -p "$dl/part"
+	(cd "$dl/part" && apt-get download -qq -o APT::Sandbox::User=root \
+		"$1:amd64" >&2) ||
+		fail "cannot download package '$1'; is there a network?"
+	mv "$dl/part/$1"_*_amd64.deb "$dl/"
+	rmdir "$dl/part" 2>/dev/null || true
+	package "$1"
+}
+
+# What a meta package stands for; remembered, so that no network is needed
+# to build a second time.
+resolve() {
+	memo=$dl/$1.is
+	if [ ! -s "$memo" ]; then
+		know_packages
+		real=$(apt-cache depends "$1:amd64" |
+			sed -n 's/^[ |]*Depends: \(linux-image-[^ :]*\).*/\1/p' |
+			head -n 1)
+		[ -n "$real" ] || fail "apt knows no package '$1'"
+		mkdir -p "$dl"
+		echo "$real" >"$memo.part"
+		mv "$memo.part" "$memo"
+	fi
+	cat "$memo"
+}
+
+# Only the kernel and the corners of the module tree that guests use: the
+# whole tree is 400 MB.
+fetch_kernel() {
+	real=$(resolve "$1")
+	deb=$(package "$real")
+	rm -rf "$2.part"
+	mkdir -p "$2.part"
+	echo "guest: unpacking $(basename "$deb")"
+	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$2.part" --wildcards \
+		'*/boot/vmlinuz-*' '*/boot/config-*' '*/modules/*/modules.*' \
+		'*/kernel/arch/x86/crypto/*' '*/kernel/crypto/*' \
+		'*/kernel/lib/*' '*/kernel/fs/*' '*/kernel/drivers/ata/*' \
+		'*/kernel/drivers/scsi/*' '*/kernel/drivers/cdrom/*' \
+		'*/kernel/drivers/block/*' '*/kernel/drivers/acpi/*' \
+		'*/kernel/block/*' ||
+		fail "cannot unpack '$deb'; remove it and try again"
+	# Since Debian 13 the modules lie in /usr/lib.
+	[ -d "$2.part/lib/modules" ] || ln -s usr/lib "$2.part/lib"
+	release=$(cd "$2.part/lib/modules" && echo *)
+	[ -f "$2.part/boot/vmlinuz-$release" ] ||
+		fail "there is no kernel in '$deb'"
+	find "$2.part/lib/modules/" -name '*.ko.xz' -exec xz -d {} +
+	depmod -b "$2.part" "$release" ||
+		fail "cannot work out the module dependencies of $release"
+	echo "$release" >"$2.part/release"
+	rm -rf "$2"
+	mv "$2.part" "$2"
+}
+
+fetch_busybox() {
+	deb=$(package busybox-static)
+	rm -rf "$1.part"
+	mkdir -p "$1.part"
+	dpkg-deb --fsys-tarfile "$deb" |
+		tar -x -C "$1.part" --wildcards '*/bin/busybox' ||
+		fail "cannot unpack '$deb'; remove it and try again"
+	find "$1.part" -name busybox -type f -exec mv {} "$1.part/busybox" \; \
+		2>/dev/null
+	[ -x "$1.part/busybox" ] || fail "there is no busybox in '$deb'"
+	rm -rf "$1"
+	mv "$1.part" "$1"
+}
+
+PATH=$PATH:/usr/sbin:/sbin
+need apt-get apt
+need dpkg-deb dpkg
+case ${1-} in
+kernel)
+	need depmod kmod
+	need xz xz-utils
+	fetch_kernel "$2" "$3"
+	;;
+busybox) fetch_busybox "$2" ;;
+*) fail "usage: fetch.sh kernel META DIR | busybox DIR" ;;
+esac
