@@ -37,7 +37,7 @@ LIB_SRC := $(wildcard $(foreach d,base driver driver/soft vmm savestate cache \
 CLI_SRC := $(wildcard cli/*.c)
 # In tests/ and bench/ a file with a main() is a program; the others are
 # shared by the programs of their folder.
-TEST_SRC := $(wildcard tests/*.c)
+TEST_SRC := $(wildcard tests/*.c tests/*.S)
 BENCH_SRC := $(wildcard bench/*.c)
 MAINS := $(shell grep -lsE "^main.(int|void)" $(TEST_SRC) $(BENCH_SRC) /dev/null)
 FUZZ_SRC := $(wildcard tests/fuzz_*.c)
