@@ -274,8 +274,16 @@ struct soft {
 	struct vclock *clock;
 	u64 deadline_ns;
 
-	/* x87, MMX, SSE: FXSAVE64 layout, always current between uops */
+	/* x87, MMX, SSE: what FXSAVE64 would store. During run() the parts
+	 * named in fx_live are in the host's registers instead: fpu.h. */
 	_Alignas(64) u8 fx[512];
+	struct {
+		u64 ip, dp; /* the last x87 instruction, and its operand */
+		u16 op, cs, ds;
+	} x87;
+	u8 fx_live;
+	u16 host_fcw; /* to go back to */
+	u32 host_mxcsr;
 
 	/* memory */
 	struct soft_slot slot[HV_MAX_SLOTS];
