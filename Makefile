@@ -108,9 +108,11 @@ fuzz-run: $(FUZZ_SRC:%.c=$B/%)
 cov: ## line coverage of the unit tests, by file
 	@$(MAKE) --no-print-directory MODE=cov check-unit
 	@tools/cov build/cov
-tidy: | $(DEPS) ## the rules of the house as a test
+tidy: ## the rules of the house as a test
+	@tools/deps tidy
 	@tools/tidy
-tsa: | $(DEPS) ## clang's thread-safety analysis (base/lock.h)
+tsa: ## clang's thread-safety analysis (base/lock.h)
+	@tools/deps build tidy
 	@for f in $(LIB_SRC) $(CLI_SRC); do clang -std=gnu11 $(CPPFLAGS) \
 		-fsyntax-only -Wthread-safety -Werror $$f || exit 1; done
 
