@@ -102,6 +102,7 @@ asan: ## unit tests under AddressSanitizer and UBSan
 tsan: ## unit tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory MODE=tsan check-unit
 fuzz: ## fuzz each parser for FUZZ_S=60 seconds (clang)
+	@tools/deps build tidy
 	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_SRC:%.c=$B/%)
 	@tools/fuzz $B $(FUZZ_S) $^
