@@ -323,6 +323,8 @@ code_find(struct soft *c, u64 lin)
 	if (!mem_exec(c, lin, &gpa))
 		return NULL;
 	b = block_lookup(c, lin, gpa, mode);
+	if (b)
+		b->lin = lin;
 	if (b || c->exc.valid)
 		return b;
 	if (k->used_bytes + ARENA_SLACK > ARENA_BYTES)

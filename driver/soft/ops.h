@@ -223,11 +223,15 @@ UOP(op_link_slow);
 /* Looks r[RIPB] up in the jump cache and further, then goes there. */
 UOP(op_find_slow);
 
+/* A link holds while its generation does. One that leads to another page was
+ * made for one linear address, and its block may be mapped at several. */
 #define FOLLOW(l_) \
 	do { \
 		struct link *follow_ = (struct link *)(l_); \
 \
-		if (unlikely(follow_->gen != c->code_gen[follow_->kind])) \
+		if (unlikely(follow_->gen != c->code_gen[follow_->kind] || \
+			     (follow_->kind != GEN_PAGE && \
+			      follow_->blk->lin != c->r[RIPB]))) \
 			TAIL op_link_slow(c, (struct uop *)follow_, base, \
 					  tlb); \
 		ENTER_BLOCK(follow_->blk); \

@@ -41,7 +41,7 @@ insns_from(const struct block *b, const struct uop *op)
 	unsigned n = 1;
 
 	for (unsigned i = (unsigned)(op - b->uop) + 1; i < b->n_uop; i++)
-		n += b->off[i] != b->off[i - 1];
+		n += b->off[i] != b->off[i - 1] && b->off[i] < b->bytes;
 	return n;
 }
 

@@ -22,7 +22,25 @@
 	UOP_LOAD(load_x_##T, T, EA_X, { PUT_##T(op->reg, *p); }) \
 	UOP_STORE(store_b_##T, T, EA_B, { *p = GET(T, op->reg); }) \
 	UOP_STORE(store_x_##T, T, EA_X, { *p = GET(T, op->reg); }) \
-	UOP_STORE(store_imm_##T, T, EA_B, { *p = (T)op->imm; })
+	UOP_STORE(store_imm_##T, T, EA_B, { *p = (T)op->imm; }) \
+	static COLD UOP(load_rmw_##T##_cold) \
+	{ \
+		mem_##T *p = mem_slow(c, EA_B, sizeof(T), ACC_RMW | SS_OF); \
+\
+		if (!p) \
+			return soft_fault(c, op); \
+		c->r[op->reg] = *p; \
+		NEXT; \
+	} \
+	static UOP(load_rmw_##T) \
+	{ \
+		mem_##T *p = tlb_write(tlb, EA_B, sizeof(T)); \
+\
+		if (unlikely(!p)) \
+			TAIL load_rmw_##T##_cold(c, op, base, tlb); \
+		c->r[op->reg] = *p; \
+		NEXT; \
+	}
 SIZES(MOVES)
 
 const uop_fn mov_rr[4] = ROW(mov_rr);
@@ -32,6 +50,7 @@ const uop_fn load_x[4] = ROW(load_x);
 const uop_fn store_b[4] = ROW(store_b);
 const uop_fn store_x[4] = ROW(store_x);
 const uop_fn store_imm[4] = ROW(store_imm);
+const uop_fn load_rmw[4] = ROW(load_rmw);
 
 static inline u64
 imm64(const struct uop *op)
@@ -139,6 +158,18 @@ UOP(ea_rip64)
 {
 	c->r[TMPA] = c->r[RIPB] + imm64(op);
 	c->tmpa_ss = false;
+	NEXT;
+}
+
+UOP(bit_address)
+{
+	u64 bit = c->r[op->reg];
+	unsigned lg = (unsigned)op->imm;
+
+	bit = lg == 1 ? SEXT(u16, bit) : lg == 2 ? SEXT(u32, bit) : bit;
+	c->r[TMPA] = EA_B + ((u64)((s64)bit >> (3 + lg)) << lg);
+	if (!(c->mode & MODE_64))
+		c->r[TMPA] = (u32)c->r[TMPA];
 	NEXT;
 }
 

@@ -16,6 +16,9 @@ UOP(mov_ri64);		       /* reg = the 64 bits at disp, imm */
 extern const uop_fn load_b[4], load_x[4];   /* reg = memory */
 extern const uop_fn store_b[4], store_x[4]; /* memory = reg */
 extern const uop_fn store_imm[4];	    /* memory = imm */
+/* A load that has checked that a store will work: the first of the three uops
+ * of a rare read-modify-write (load_rmw, operation, store_b). */
+extern const uop_fn load_rmw[4];
 
 /* Widening, by the size of the source (u8 u16 u32) and of the result. */
 extern const uop_fn movzx_rr[3][4], movzx_b[3][4], movzx_x[3][4];
@@ -33,6 +36,10 @@ UOP(ea_32); /* 32-bit sum; in compatibility mode the total wraps, too */
 UOP(ea_32_compat);
 UOP(ea_16_compat);
 UOP(ea_rip64); /* TMPA = RIPB + the 64 bits at disp, imm */
+
+/* TMPA = base + disp + the bytes that bit number reg lies away; imm = log2 of
+ * the operand size. */
+UOP(bit_address);
 
 UOP(high_get); /* reg = bits 15..8 of base */
 UOP(high_put); /* bits 15..8 of reg = base */

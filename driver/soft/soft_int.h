@@ -208,6 +208,7 @@ struct link {
 static_assert(sizeof(struct link) == sizeof(struct uop), "it takes a slot");
 
 struct block {
+	u64 lin;      /* where it was last found: links were made for that */
 	u64 gpa;
 	u64 gpa2;     /* second page of a straddling insn, or GPA_NONE */
 	u32 mode;     /* MODE_* without MODE_USER */
