@@ -12,6 +12,7 @@
 struct string {
 	u64 count;	/* elements left; 1 without REP */
 	u64 mask;	/* of the address size */
+	u64 most;	/* elements a run: one while single-stepping */
 	unsigned size;	/* bytes an element */
 	bool down;
 	bool rep;
@@ -27,6 +28,7 @@ string_begin(struct soft *c, const struct insn *in, struct string *s)
 	s->down = c->rflags & FL_DF;
 	s->rep = in->rep;
 	s->count = s->rep ? c->r[RCX] & s->mask : 1;
+	s->most = c->mode & MODE_STEP ? 1 : ~0ULL;
 }
 
 static void
@@ -136,7 +138,7 @@ insn_movs(struct soft *c, const struct insn *in)
 		void *s, *d;
 
 		n = MIN(n, MIN(wrap_run(c, &st, RSI), wrap_run(c, &st, RDI)));
-		n = MIN(n, st.count);
+		n = MIN(n, MIN(st.count, st.most));
 		s = n ? tlb_read(c->tlb, src, 1) : NULL;
 		d = n ? tlb_write(c->tlb, dst, 1) : NULL;
 		if (s && d) {
@@ -207,7 +209,7 @@ insn_stos(struct soft *c, const struct insn *in)
 		enum helper_result res = HELPER_NEXT;
 		void *d;
 
-		n = MIN(n, st.count);
+		n = MIN(n, MIN(st.count, st.most));
 		d = n ? tlb_write(c->tlb, dst, 1) : NULL;
 		if (d) {
 			stos_run(d, c->r[RAX], &st, n);
