@@ -202,18 +202,12 @@ void sys_return_sp(struct soft *c, u64 sp, unsigned size_bytes);
 /* --- sys_msr.c -------------------------------------------------------- */
 
 /* How accesses of the two other kinds than memory are named in c->answer.gpa;
- * a 40-bit physical address has none of these bits. When soft_run() is called
- * again after a HELPER_RETRY exit it copies the caller's answer from *c->x to
- * c->answer.data (IN and INS: nothing, c->io_data is the answer; RDMSR, WRMSR:
- * see struct msr_answer) and sets c->answer.valid. */
+ * a 40-bit physical address has none of these bits. When run() is called again
+ * after a HELPER_RETRY exit, it sets c->answer.valid. The answer to IN and INS
+ * is then in c->io_data, that to RDMSR in c->answer.data (8 bytes); an MSR that
+ * the caller refused never gets a second pass, but #GP(0). */
 #define ANSWER_MSR BIT(63)
 #define ANSWER_IO  BIT(62)
-
-/* c->answer.data of an MSR access. */
-struct msr_answer {
-	u64 value;
-	u64 fault; /* not 0: #GP(0) */
-};
 
 /* --- insn helpers ----------------------------------------------------- */
 

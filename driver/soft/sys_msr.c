@@ -53,15 +53,6 @@ static const struct {
     {0xc0011023, 0},	      /* BU_CFG */
 };
 
-u64
-soft_tsc(struct soft *c)
-{
-	u64 now = vclock_now_ns(c->clock);
-
-	static_assert(VCLOCK_TSC_HZ == NS_PER_SEC, "a tick is a nanosecond");
-	return now + (u64)c->tsc_offset;
-}
-
 /* --- where values live ------------------------------------------------ */
 
 /* Memory types that PAT and MTRRs know, SDM 3A table 12-10; 7 is PAT's UC-. */
@@ -219,13 +210,11 @@ msr_ask(struct soft *c, bool write, u64 *v)
 {
 	u64 name = ANSWER_MSR | (u64)write << 32 | (u32)c->r[RCX];
 	struct soft_answer *a = &c->answer;
-	struct msr_answer given;
 
 	if (a->valid && a->gpa == name) {
 		a->valid = false;
-		memcpy(&given, a->data, sizeof(given));
-		*v = given.value;
-		return given.fault ? sys_gp(c) : HELPER_NEXT;
+		*v = get_le64(a->data);
+		return HELPER_NEXT;
 	}
 	a->valid = false;
 	a->gpa = name;
