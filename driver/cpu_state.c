@@ -92,6 +92,49 @@ cpu_state_long_mode(struct cpu_state *s, u64 rip, u64 cr3)
 	put_le16(s->fx + FX_FCW, FCW_INIT);
 }
 
+static bool
+canonical(u64 lin)
+{
+	return (u64)((s64)(lin << 16) >> 16) == lin;
+}
+
+/* SDM 3A 2.5 (control registers), 2.2.1 (EFER), 9.8.5 (long mode) */
+static bool
+control_valid(const struct cpu_state *s)
+{
+	bool paging = s->cr0 & CR0_PG;
+	bool lma = s->efer & EFER_LMA;
+
+	if (s->cr0 >> 32 || (paging && !(s->cr0 & CR0_PE)) ||
+	    (s->cr0 & CR0_NW && !(s->cr0 & CR0_CD)))
+		return false;
+	if (s->efer >> 32 || lma != (paging && s->efer & EFER_LME))
+		return false;
+	if (lma &&
+	    (!(s->cr4 & CR4_PAE) ||
+	     (s->seg[SEG_CS].attr & (ATTR_L | ATTR_DB)) == (ATTR_L | ATTR_DB)))
+		return false;
+	return s->cr3 >> 52 == 0 && s->cr4 >> 32 == 0 && s->cr8 < 16;
+}
+
+bool
+cpu_state_valid(const struct cpu_state *s)
+{
+	const u64 reserved_fl = BIT(3) | BIT(5) | BIT(15) | BITS(63, 22);
+
+	if (!control_valid(s) || s->rflags & reserved_fl ||
+	    !(s->rflags & FL_ONE) || s->dr[6] >> 32 || s->dr[7] >> 32 ||
+	    get_le32(s->fx + FX_MXCSR) & ~MXCSR_MASK)
+		return false;
+	/* RIP may be anything: SYSRET on AMD parts faults at its target */
+	return canonical(s->seg[SEG_FS].base) &&
+	       canonical(s->seg[SEG_GS].base) && canonical(s->ldt.base) &&
+	       canonical(s->tr.base) && canonical(s->gdt.base) &&
+	       canonical(s->idt.base) && canonical(s->msr.lstar) &&
+	       canonical(s->msr.cstar) && canonical(s->msr.kernel_gs_base) &&
+	       canonical(s->msr.sysenter_esp) && canonical(s->msr.sysenter_eip);
+}
+
 /* A bounded string that grows; what does not fit is dropped. */
 struct out {
 	char *buf;

@@ -145,6 +145,10 @@ void cpu_state_reset(struct cpu_state *s);
  * cr3. GDT and IDT are left empty; interrupts are off. */
 void cpu_state_long_mode(struct cpu_state *s, u64 rip, u64 cr3);
 
+/* False for a state that no processor can be in: loading it would be refused,
+ * or raise #GP, wherever it came from. Drivers may refuse more. */
+bool cpu_state_valid(const struct cpu_state *s);
+
 /* A register dump of about 20 lines for a person. Returns the bytes written,
  * never more than size_bytes - 1. */
 size_t cpu_state_print(const struct cpu_state *s, char *buf, size_t size_bytes);

@@ -120,7 +120,10 @@ struct hv_ops {
 	int (*state_set)(struct hv *hv, const struct cpu_state *s);
 
 	/* Runs until an exit. Returns no later than shortly after deadline_ns
-	 * (VCLOCK_NEVER: none), with HV_EXIT_KICK. */
+	 * (VCLOCK_NEVER: none), with HV_EXIT_KICK. The answer to an exit is
+	 * read from *x by whichever of run(), state_get() and state_set()
+	 * comes next; until then *x must stay. After a kick or a halt no
+	 * instruction is half done: the time to read a state to keep. */
 	void (*run)(struct hv *hv, u64 deadline_ns, struct vm_exit *x);
 
 	/* Makes run() return soon, or the next run() at once. */
@@ -136,7 +139,8 @@ struct hv_ops {
 
 	/* NULL without an in-kernel irqchip: level of an IOAPIC/PIC input.
 	 * With one, the PIC, IOAPIC and LAPIC live in the driver and
-	 * HV_EXIT_HLT is not seen. Any thread. */
+	 * HV_EXIT_HLT is not seen. gsi 0..15 are the ISA interrupts; 0 reaches
+	 * IOAPIC input 2, as on a PC. Any thread. */
 	bool (*has_irqchip)(struct hv *hv);
 	void (*irq_line)(struct hv *hv, unsigned gsi, bool level);
 
