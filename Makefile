@@ -26,6 +26,9 @@ CFLAGS_tsan := -O1 -g -fsanitize=thread
 CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CFLAGS_cov := -O0 -g --coverage
 # A file that needs flags of its own: CFLAGS_folder/file.c := ...
+# Handlers of the software CPU: pairs of plain stores, no tables of jumps.
+$(foreach f,$(wildcard driver/soft/ops_*.c),$(eval CFLAGS_$f := \
+	-fno-tree-slp-vectorize -fno-jump-tables))
 ALL_CFLAGS = -std=gnu11 -pthread $(WARN) $(CFLAGS_$(MODE)) $(CFLAGS)
 COMPILE = $(CC) $(ALL_CFLAGS) $(CFLAGS_$<) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)

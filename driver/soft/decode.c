@@ -32,10 +32,15 @@ emit_link(struct emitter *e, unsigned kind, u16 delta)
 unsigned
 decode_gpr(ZydisRegister r, bool *high)
 {
+	bool is_high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
+
 	if (high)
-		*high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
-	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
+		*high = is_high;
+	if (is_high)
 		return (unsigned)(r - ZYDIS_REGISTER_AH);
+	/* Byte registers are numbered with AH and its like in between. */
+	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+		return (unsigned)(r - ZYDIS_REGISTER_SPL) + RSP;
 	return (unsigned)(u8)ZydisRegisterGetId(r) & 15;
 }
 
@@ -218,6 +223,10 @@ insn_operands(struct emitter *e, struct insn *in)
 		const ZydisDecodedOperand *o = &e->ops[i];
 
 		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || in->has_mem)
+			continue;
+		/* what PUSH, CALL and their like do with the stack */
+		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+		    decode_gpr(o->mem.base, NULL) == RSP)
 			continue;
 		address_of(e, o, &a);
 		in->has_mem = true;

@@ -83,6 +83,7 @@ budget_settle(struct soft_vm *v)
 	struct soft *c = &v->c;
 
 	c->insn_count += (u64)(c->budget_given - c->budget);
+	c->st.insns += (u64)(c->budget_given - c->budget);
 	c->budget = c->budget_given = 0;
 }
 
@@ -283,26 +284,28 @@ left(struct soft_vm *v, bool stepped)
 }
 
 /* The caller has answered the last exit: keep what it said for the second run
- * of the instruction. */
-static void
+ * of the instruction, or refuse the MSR. False: triple fault. */
+static bool
 take_answer(struct soft_vm *v)
 {
 	struct soft *c = &v->c;
 	const struct vm_exit *x = v->asked;
-	struct msr_answer msr;
 
 	v->answer_due = false;
 	c->answer.valid = true;
 	switch (x->kind) {
 	case HV_EXIT_MMIO:
 		memcpy(c->answer.data, x->mmio.data, sizeof(c->answer.data));
-		break;
+		return true;
 	case HV_EXIT_MSR:
-		msr = (struct msr_answer){x->msr.value, x->msr.fault};
-		memcpy(c->answer.data, &msr, sizeof(msr));
-		break;
+		memcpy(c->answer.data, &x->msr.value, 8);
+		if (!x->msr.fault)
+			return true;
+		c->answer.valid = false;
+		soft_raise_error(c, EXC_GP, 0);
+		return deliver(c);
 	default: /* port data is where the instruction looks for it */
-		break;
+		return true;
 	}
 }
 
@@ -365,8 +368,8 @@ soft_run(struct hv *hv, u64 deadline_ns, struct vm_exit *x)
 	c->x = x;
 	c->st.exits++;
 	c->deadline_ns = deadline_ns;
-	if (answered)
-		take_answer(v);
+	if (answered && !take_answer(v))
+		return;
 	v->slice_start_ns = 0;
 	if (budget_give(v) || answered) {
 		while (turn(v, answered))
@@ -658,7 +661,6 @@ soft_stats(struct hv *hv, struct hv_stats *st)
 	struct soft *c = &soft_of(hv)->c;
 
 	*st = c->st;
-	st->insns = soft_insns_now(c);
 }
 
 /* --- life ------------------------------------------------------------------------------- */
