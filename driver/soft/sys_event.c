@@ -260,11 +260,12 @@ sys_deliver(struct soft *c)
 	 * gates) find their place here. */
 	if (!soft_in_long(c))
 		ok = false;
+	note_event(c, &ev);
 	while (ok) {
 		c->exc.valid = false;
-		note_event(c, &ev);
 		if (deliver_long(c, &ev) == HELPER_NEXT)
 			break;
+		note_event(c, &c->exc);
 		ok = combine(&ev, &c->exc);
 	}
 	c->exc.valid = false;
