@@ -27,6 +27,13 @@
 #define LOG_SIZE 512
 #define BLOOM_BITS 4096
 
+#define VICTIMS 8
+
+struct victim {
+	struct tlbe e;
+	bool global;
+};
+
 /* What the TLBs hold beyond the entries: which slots were filled for pages
  * that are not global (so that a CR3 write clears those and no more), and
  * filters that say whether a flushed page can matter to more than its slot. */
@@ -34,6 +41,9 @@ struct tlb_log {
 	unsigned count[2];	      /* > LOG_SIZE: look at every slot */
 	u16 slot[2][LOG_SIZE];
 	bool global[2][TLB_SIZE];
+	/* entries that others took the place of, newest overwriting oldest */
+	struct victim victim[2][VICTIMS];
+	unsigned next_victim;
 	u64 large[BLOOM_BITS / 64];   /* 2 MiB regions with large pages */
 	bool huge;		      /* a 1 GiB page was seen */
 	/* pages that code was fetched from since the generation began */
@@ -73,6 +83,12 @@ bloom_add(u64 *bloom, u64 key)
 	unsigned h = bloom_hash(key);
 
 	bloom[h / 64] |= BIT(h % 64);
+}
+
+static bool
+acc_user(const struct soft *c, unsigned acc)
+{
+	return c->cpl == 3 && !(acc & ACC_SYS);
 }
 
 /* --- guest RAM -------------------------------------------------------- */
@@ -157,6 +173,9 @@ tlb_init(struct soft *c)
 		for (unsigned i = 0; i < TLB_SIZE; i++)
 			entry_clear(&c->tlbs[u][i]);
 	memset(c->tlb_log, 0, sizeof(*c->tlb_log));
+	for (unsigned u = 0; u < 2; u++)
+		for (unsigned i = 0; i < VICTIMS; i++)
+			entry_clear(&c->tlb_log->victim[u][i].e);
 }
 
 int
@@ -196,6 +215,9 @@ tlb_flush(struct soft *c, bool global)
 					entry_clear(&c->tlbs[u][i]);
 		}
 		log->count[u] = 0;
+		for (unsigned i = 0; i < VICTIMS; i++)
+			if (!log->victim[u][i].global)
+				entry_clear(&log->victim[u][i].e);
 	}
 	gen_bump(c, GEN_USER);
 	if (log->exec_high_local) {
@@ -204,15 +226,25 @@ tlb_flush(struct soft *c, bool global)
 	}
 }
 
+static bool
+entry_is(const struct tlbe *e, u64 page)
+{
+	return e->rtag == page || e->wtag == page || e->xtag == page;
+}
+
 static void
 flush_slot(struct soft *c, u64 lin)
 {
+	u64 page = lin & PAGE_MASK;
+
 	for (unsigned u = 0; u < 2; u++) {
 		struct tlbe *e = tlb_slot(c->tlbs[u], lin);
-		u64 page = lin & PAGE_MASK;
 
-		if (e->rtag == page || e->wtag == page || e->xtag == page)
+		if (entry_is(e, page))
 			entry_clear(e);
+		for (unsigned i = 0; i < VICTIMS; i++)
+			if (entry_is(&c->tlb_log->victim[u][i].e, page))
+				entry_clear(&c->tlb_log->victim[u][i].e);
 	}
 }
 
@@ -242,24 +274,78 @@ tlb_flush_page(struct soft *c, u64 lin)
 void
 tlb_drop_writable(struct soft *c)
 {
-	for (unsigned u = 0; u < 2; u++)
+	for (unsigned u = 0; u < 2; u++) {
 		for (unsigned i = 0; i < TLB_SIZE; i++)
 			c->tlbs[u][i].wtag = TLB_NONE;
+		for (unsigned i = 0; i < VICTIMS; i++)
+			c->tlb_log->victim[u][i].e.wtag = TLB_NONE;
+	}
+}
+
+static void
+entry_drop_host(struct tlbe *e, u64 host)
+{
+	if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
+		e->wtag = TLB_NONE;
 }
 
 void
 tlb_drop_gpa(struct soft *c, u64 gpa)
 {
-	u8 *host = ram_host(c, gpa & PAGE_MASK, NULL);
+	u64 host = (u64)(uintptr_t)ram_host(c, gpa & PAGE_MASK, NULL);
 
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < TLB_SIZE; i++) {
-			struct tlbe *e = &c->tlbs[u][i];
+	for (unsigned u = 0; u < 2; u++) {
+		for (unsigned i = 0; i < TLB_SIZE; i++)
+			entry_drop_host(&c->tlbs[u][i], host);
+		for (unsigned i = 0; i < VICTIMS; i++)
+			entry_drop_host(&c->tlb_log->victim[u][i].e, host);
+	}
+}
 
-			if (e->wtag != TLB_NONE &&
-			    e->wtag + e->addend == (u64)(uintptr_t)host)
-				e->wtag = TLB_NONE;
-		}
+/* Remembers that slot i of the array may not survive a CR3 write. */
+static void
+log_slot(struct tlb_log *log, bool user, unsigned i, bool global)
+{
+	log->global[user][i] = global;
+	if (global)
+		return;
+	if (log->count[user] < LOG_SIZE)
+		log->slot[user][log->count[user]++] = (u16)i;
+	else
+		log->count[user] = LOG_SIZE + 1;
+}
+
+/* Before slot i gets another page. */
+static void
+victim_put(struct soft *c, bool user, unsigned i)
+{
+	struct tlb_log *log = c->tlb_log;
+
+	log->victim[user][log->next_victim++ % VICTIMS] =
+	    (struct victim){c->tlbs[user][i], log->global[user][i]};
+}
+
+/* Two pages that share a slot take turns here rather than in page walks. */
+static void *
+victim_take(struct soft *c, u64 lin, unsigned acc, bool user)
+{
+	struct tlb_log *log = c->tlb_log;
+	struct tlbe *e = tlb_slot(c->tlbs[user], lin);
+	unsigned slot = (unsigned)(e - c->tlbs[user]);
+	u64 page = lin & PAGE_MASK;
+
+	for (unsigned i = 0; i < VICTIMS; i++) {
+		struct victim *v = &log->victim[user][i], old;
+
+		if ((acc & ACC_WRITE ? v->e.wtag : v->e.rtag) != page)
+			continue;
+		old = (struct victim){*e, log->global[user][slot]};
+		*e = v->e;
+		log_slot(log, user, slot, v->global);
+		*v = old;
+		return tlb_host(e, lin);
+	}
+	return NULL;
 }
 
 /* --- the page walk ---------------------------------------------------- */
@@ -353,12 +439,6 @@ walk(struct soft *c, u64 lin, unsigned acc, bool user, struct walk *w)
 	return walk_long(c, lin, acc, user, w);
 }
 
-static bool
-acc_user(const struct soft *c, unsigned acc)
-{
-	return c->cpl == 3 && !(acc & ACC_SYS);
-}
-
 static void
 fill(struct soft *c, u64 lin, const struct walk *w, bool user,
      struct soft_slot *s)
@@ -370,17 +450,13 @@ fill(struct soft *c, u64 lin, const struct walk *w, bool user,
 	u64 gpa = w->gpa & PAGE_MASK;
 	bool special = s->page[(gpa - s->gpa) >> PAGE_SHIFT] || s->readonly;
 
+	if (e->rtag != page && e->rtag != TLB_NONE)
+		victim_put(c, user, i);
 	e->rtag = page;
 	e->xtag = w->nx ? TLB_NONE : page;
 	e->wtag = w->writable && w->dirty && !special ? page : TLB_NONE;
 	e->addend = (u64)(uintptr_t)(s->host + (gpa - s->gpa)) - page;
-	log->global[user][i] = w->global;
-	if (!w->global) {
-		if (log->count[user] < LOG_SIZE)
-			log->slot[user][log->count[user]++] = (u16)i;
-		else
-			log->count[user] = LOG_SIZE + 1;
-	}
+	log_slot(log, user, i, w->global);
 	if (w->large == 1)
 		bloom_add(log->large, lin >> 21);
 	else if (w->large == 2)
@@ -479,7 +555,13 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 	unsigned first = (unsigned)(PAGE_SIZE - (lin & ~PAGE_MASK));
 	struct part pt[2];
 	bool crosses = first < size_bytes;
+	void *p;
 
+	if (!crosses) {
+		p = victim_take(c, lin, acc, acc_user(c, acc));
+		if (p)
+			return p;
+	}
 	assert(size_bytes <= sizeof(c->bounce.data));
 	if (!part_find(c, lin, crosses ? first : size_bytes, acc, &pt[0]))
 		return NULL;
