@@ -94,6 +94,8 @@ agree(struct worker *w, const struct diff_case *c)
 		expect_ud(c, &w->x);
 	else
 		w->host.run(&w->host, c, &w->x);
+	w->guest.patience_ns =
+	    w->x.vector == DIFF_TIMEOUT ? 100 * NS_PER_MS : 10 * NS_PER_SEC;
 	w->guest.run(&w->guest, c, &w->y);
 	return diff_compare(c, &w->host, &w->x, &w->guest, &w->y);
 }
@@ -304,13 +306,13 @@ start(struct worker *w, struct progress *p, unsigned self, bool self_test_only)
 	_exit((int)self);
 }
 
-/* Waits for all; a worker whose case does not end gets SIGALRM, which the
- * native side turns into a timeout. True when all ended well. */
+/* Waits for all; a worker that does not go on gets SIGALRM, by which the
+ * native side finds out that a case does not end. True when all ended well. */
 static bool
 wait_all(pid_t *pid, struct progress *p, unsigned count)
 {
 	u64 last[JOBS_MAX] = {0};
-	struct timespec second = {1, 0};
+	struct timespec tick = {0, 50 * NS_PER_MS};
 	unsigned left = count;
 	sigset_t child;
 	bool good = true;
@@ -318,7 +320,7 @@ wait_all(pid_t *pid, struct progress *p, unsigned count)
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	while (left > 0) {
-		int signaled = sigtimedwait(&child, NULL, &second);
+		int signaled = sigtimedwait(&child, NULL, &tick);
 
 		for (unsigned i = 0; i < count; i++) {
 			int status;

@@ -35,8 +35,6 @@
 #define PTE_AD (BIT(5) | BIT(6))
 #define PTE_NX BIT(63)
 
-#define RUN_NS (2 * NS_PER_SEC)
-
 /* Where each page of the world is: no two neighbours side by side. */
 static const u32 world_gpa[DIFF_WORLD_PAGES] = {
     [PAGE_CODE0] = WORLD_GPA + 0x6000, [PAGE_CODE1] = WORLD_GPA + 0x2000,
@@ -233,7 +231,7 @@ guest_run(struct diff_side *side, const struct diff_case *c,
 		snprintf(o->text, sizeof(o->text), "state refused");
 		return;
 	}
-	ops->run(side->hv, vclock_now_ns(&vclock) + RUN_NS, &x);
+	ops->run(side->hv, vclock_now_ns(&vclock) + side->patience_ns, &x);
 	ops->state_get(side->hv, &s);
 	memcpy(o->out.gpr, s.gpr, sizeof(o->out.gpr));
 	memcpy(o->out.fx, s.fx, sizeof(o->out.fx));

@@ -155,6 +155,7 @@ struct diff_side {
 	void (*run)(struct diff_side *side, const struct diff_case *c,
 		    struct diff_outcome *o);
 	struct hv *hv;	   /* guest */
+	u64 patience_ns;   /* guest: for one case */
 	unsigned mutation; /* mutant */
 };
 
