@@ -221,7 +221,7 @@ guest_run(struct diff_side *side, const struct diff_case *c,
 	const struct hv_ops *ops = side->hv->ops;
 	struct cpu_state s;
 	struct vm_exit x;
-	u64 handlers = KERNEL_VA + HANDLERS_GPA;
+	u64 handlers = KERNEL_VA + HANDLERS_GPA, deadline_ns;
 
 	memset(o, 0, offsetof(struct diff_outcome, text) + 1);
 	world_changed(side);
@@ -231,7 +231,11 @@ guest_run(struct diff_side *side, const struct diff_case *c,
 		snprintf(o->text, sizeof(o->text), "state refused");
 		return;
 	}
-	ops->run(side->hv, vclock_now_ns(&vclock) + side->patience_ns, &x);
+	deadline_ns = vclock_now_ns(&vclock) + side->patience_ns;
+	do {
+		ops->run(side->hv, deadline_ns, &x);
+	} while (x.kind == HV_EXIT_KICK &&
+		 vclock_now_ns(&vclock) < deadline_ns);
 	ops->state_get(side->hv, &s);
 	memcpy(o->out.gpr, s.gpr, sizeof(o->out.gpr));
 	memcpy(o->out.fx, s.fx, sizeof(o->out.fx));
