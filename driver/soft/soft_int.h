@@ -266,6 +266,7 @@ struct soft {
 	struct cpu_msrs msr;
 	u8 cpl;
 	bool halted, int_shadow, nmi_masked, nmi_pending;
+	bool tf_after; /* SYSCALL, SYSRET: they trap by the TF they leave */
 	bool irq_pending; /* interrupt() accepted irq_vector */
 	u8 irq_vector;
 	bool irq_window; /* requested */

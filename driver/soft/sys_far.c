@@ -415,7 +415,11 @@ sys_call_far(struct soft *c, const struct insn *in)
 	 FL_VIP | FL_ID)
 
 /* AMD APM 3, SYSCALL. Fixed flat segments; nothing is read from tables. The
- * legacy form (without long mode) belongs to the legacy modes. */
+ * legacy form (without long mode) belongs to the legacy modes.
+ *
+ * A single step looks at TF after these two instructions rather than before,
+ * so that a kernel with TF in its mask is not stepped into, and a debugger
+ * sees its program right behind the SYSCALL. */
 enum helper_result
 sys_syscall(struct soft *c, const struct insn *in)
 {
@@ -431,6 +435,7 @@ sys_syscall(struct soft *c, const struct insn *in)
 	c->seg[SEG_CS] = sys_seg_flat(sel, ATTR_CODE | ATTR_L);
 	c->seg[SEG_SS] = sys_seg_flat((u16)(sel + 8), ATTR_DB);
 	flags_set(c, fl & ~c->msr.fmask);
+	c->tf_after = true;
 	soft_refresh(c);
 	return HELPER_JUMP;
 }
@@ -458,6 +463,7 @@ sys_sysret(struct soft *c, const struct insn *in)
 	}
 	c->seg[SEG_SS] = sys_seg_flat((u16)(sel + 8), ATTR_DB | USER_DPL);
 	flags_set(c, c->r[R11] & SYSRET_FLAGS);
+	c->tf_after = true;
 	soft_refresh(c);
 	return HELPER_JUMP;
 }
