@@ -20,6 +20,9 @@
 
 #define MACHINE_SERIALS 2
 
+/* A byte written to this port ends the machine; the byte is its exit code. */
+#define MACHINE_DEBUG_EXIT_PORT 0x501
+
 struct machine_config {
 	const char *name;	   /* NULL: "spindle" */
 	u64 memory_bytes;
@@ -58,6 +61,13 @@ struct machine_stats {
 	u64 insns;	 /* retired, 0 when the driver cannot tell */
 };
 
+/* Strings belong to the machine and live as long. */
+struct machine_info {
+	const char *name, *driver, *driver_why;
+	u64 memory_bytes;
+	bool paused, ended;
+};
+
 struct machine;
 
 int machine_open(struct machine **out, const struct machine_config *cfg,
@@ -74,11 +84,13 @@ void machine_close(struct machine *m);
 /* Any thread, also from a signal handler (async-signal-safe). */
 void machine_quit(struct machine *m);
 
-/* Any thread. powerdown presses the ACPI power button. */
+/* Any thread. Each has happened when it returns; powerdown presses the ACPI
+ * power button, what the guest makes of it is up to the guest. */
 void machine_pause(struct machine *m);
 void machine_continue(struct machine *m);
 void machine_powerdown(struct machine *m);
 void machine_stats(struct machine *m, struct machine_stats *st);
+void machine_query(struct machine *m, struct machine_info *info);
 
 /* Any thread: gives the guest up to count bytes on serial port n; returns how
  * many were taken (0 when its buffer is full). */

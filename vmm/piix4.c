@@ -67,17 +67,27 @@ piix4_pirq(void *ctx, unsigned n, bool level)
 	drive(p, target(p, n));
 }
 
-/* A route changed: interrupts that lost or gained a PIRQ follow. */
+/* A route changed: the interrupts that lost or gained a PIRQ follow. Others are
+ * not touched, they may belong to ISA devices. */
+static void
+reroute(struct piix4 *p)
+{
+	for (unsigned n = 0; n < 4; n++) {
+		int old = p->s.route[n], now = target(p, n);
+
+		p->s.route[n] = (s8)now;
+		if (old == now)
+			continue;
+		drive(p, old);
+		drive(p, now);
+	}
+}
+
 static void
 isa_written(void *ctx, u8 reg, unsigned size_bytes)
 {
-	struct piix4 *p = ctx;
-
-	if (reg + size_bytes <= PIRQRC || reg > PIRQRC + 3)
-		return;
-	for (int irq = 0; irq < 16; irq++)
-		if (PIRQRC_VALID >> irq & 1)
-			drive(p, irq);
+	if (reg + size_bytes > PIRQRC && reg <= PIRQRC + 3)
+		reroute(ctx);
 }
 
 /* Puts the ACPI registers where PMBA and PMREGMISC say. */
@@ -158,6 +168,7 @@ piix4_reset(struct piix4 *p)
 	c[SERIRQC] = 0x10;
 	c[TOM] = 0x02;
 	c[RTCCFG] = 0x21;
+	reroute(p);
 
 	c = p->pm.s.config;
 	put_le16(c + PCI_COMMAND, PCI_COMMAND_IO);
@@ -177,6 +188,7 @@ piix4_init(struct piix4 *p)
 	struct pci_function *f = &p->isa;
 
 	memset(&p->s, 0, sizeof(p->s));
+	memset(p->s.route, -1, sizeof(p->s.route));
 	pci_function_init(f, 0x8086, 0x7110, 2, 0x060100);
 	f->s.config[PCI_HEADER_TYPE] = PCI_MULTIFUNCTION;
 	f->writable[PCI_INTERRUPT_LINE] = 0;

@@ -27,6 +27,7 @@
 
 struct piix4_state {
 	u8 pirq_line;	  /* level of PIRQA..D in bits 0..3 */
+	s8 route[4];	  /* the ISA interrupt of each, or -1 */
 	u8 reset_control; /* CF9h */
 	u16 pm_port;	  /* where the ACPI registers are, 0: nowhere */
 };
