@@ -40,8 +40,6 @@ host_has(ZydisISASet set)
 	}
 }
 
-/* A store that FXSAVE or STMXCSR sends to the running block's page must end
- * it, as any other store. */
 static bool
 emit_state(struct emitter *e)
 {
@@ -68,8 +66,11 @@ emit_state(struct emitter *e)
 }
 
 static bool
-has_mmx_operand(const struct emitter *e)
+uses_mmx(const struct emitter *e)
 {
+	if (e->in->mnemonic == ZYDIS_MNEMONIC_CVTPI2PD ||
+	    e->in->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS)
+		return true; /* also from memory */
 	for (unsigned i = 0; i < e->in->operand_count_visible; i++)
 		if (sse_kind_of(&e->ops[i]) == STUB_MM)
 			return true;
@@ -95,7 +96,15 @@ emit_fpu(struct emitter *e)
 	case ZYDIS_ISA_SET_SSSE3:
 	case ZYDIS_ISA_SET_SSE4:
 	case ZYDIS_ISA_SET_SSE42:
-		return !has_mmx_operand(e) && emit_sse(e);
+		return uses_mmx(e) ? emit_mmx(e) : emit_sse(e);
+	case ZYDIS_ISA_SET_PENTIUMMMX:
+	case ZYDIS_ISA_SET_SSE2MMX:
+	case ZYDIS_ISA_SET_SSSE3MMX:
+		return emit_mmx(e);
+	case ZYDIS_ISA_SET_X87:
+	case ZYDIS_ISA_SET_FCMOV:
+	case ZYDIS_ISA_SET_SSE3X87:
+		return emit_x87(e);
 	default:
 		return false;
 	}

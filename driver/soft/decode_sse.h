@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* decode_sse - emitters of the SSE and MMX instructions
+/* decode_sse - emitters of the SSE, MMX and x87 instructions
  *
- * What:    the two families behind emit_fpu(), and what they share.
+ * What:    the families behind emit_fpu(), and what they share.
  * Model:   Zydis 4.0 mnemonics, ISA sets and exception classes.
  * Threads: the vCPU thread.
  */
@@ -33,6 +33,7 @@ struct stub_insn sse_stub_insn(const struct emitter *e,
 void emit_check(struct emitter *e, uop_fn fn);
 
 bool emit_sse(struct emitter *e);
-bool emit_mmx(struct emitter *e); /* anything with an MMX operand, EMMS */
+bool emit_mmx(struct emitter *e); /* what has an MMX operand, EMMS */
+bool emit_x87(struct emitter *e);
 
 #endif

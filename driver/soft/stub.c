@@ -8,10 +8,11 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* About 14,000 instructions with immediates and 1,100 others exist, of up to
- * 70 bytes, 40 in the mean. */
+/* About 14,000 SSE and MMX instructions with immediates and 600 others exist,
+ * of up to 70 bytes, 40 in the mean. */
 #define ARENA_BYTES    (1U << 20)
 #define STUB_MAX_BYTES 96
+#define X87_BYTES      ((64 + 512) * STUB_X87_BYTES)
 #define MAP_BITS       15
 #define MAP_SIZE       (1U << MAP_BITS)
 
@@ -29,47 +30,6 @@ static struct {
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 const u8 *stub_code;
-
-static int
-arena_make(void)
-{
-	int fd = memfd_create("spindle-stubs", MFD_CLOEXEC);
-	void *rw = MAP_FAILED, *rx = MAP_FAILED;
-	int rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, ARENA_BYTES) < 0) {
-		rc = -errno;
-		goto out;
-	}
-	rw = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	rx = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (rw == MAP_FAILED || rx == MAP_FAILED) {
-		rc = -errno;
-		if (rw != MAP_FAILED)
-			munmap(rw, ARENA_BYTES);
-		if (rx != MAP_FAILED)
-			munmap(rx, ARENA_BYTES);
-		goto out;
-	}
-	arena.rw = rw;
-	stub_code = rx;
-out:
-	close(fd);
-	return rc;
-}
-
-int
-stub_open(void)
-{
-	int rc;
-
-	pthread_mutex_lock(&arena.lock);
-	rc = arena.rw ? 0 : arena_make();
-	pthread_mutex_unlock(&arena.lock);
-	return rc;
-}
 
 /* --- making code ------------------------------------------------------ */
 
@@ -199,15 +159,18 @@ put_x87(struct code_out *o, u8 opcode, u8 modrm)
 {
 	unsigned ext = modrm >> 3 & 7;
 	bool is_reg = modrm >= 0xc0;
+	bool cmov = is_reg && (opcode == 0xda || opcode == 0xdb) && ext < 4;
+	bool comi = is_reg && (opcode == 0xdb || opcode == 0xdf) &&
+		    (ext == 5 || ext == 6);
 
-	if (is_reg && (opcode == 0xda || opcode == 0xdb) && ext < 4)
+	if (cmov || comi)
 		PUT(o, 0x56, 0x9d); /* push %rsi; popf */
 	put_u8(o, opcode);
 	put_u8(o, is_reg ? modrm : (u8)(ext << 3 | 7)); /* (%rdi) */
-	if (is_reg && (opcode == 0xdb || opcode == 0xdf) &&
-	    (ext == 5 || ext == 6))
+	if (comi)
 		PUT(o, 0x9c, 0x58); /* pushf; pop %rax */
 	put_u8(o, 0xc3);
+	assert(o->n <= STUB_X87_BYTES);
 }
 
 /* --- finding it ------------------------------------------------------- */
@@ -270,26 +233,71 @@ stub_get(const struct stub_insn *in)
 	return stub;
 }
 
-s32
-stub_get_x87(u8 opcode, u8 modrm)
-{
-	u64 key =
-	    BIT(62) | (u64)opcode << 8 | (modrm >= 0xc0 ? modrm : modrm & 0x38);
-	struct code_out o = {.n = 0};
-	struct map_entry *e;
-	s32 stub;
+/* --- the arena -------------------------------------------------------- */
 
-	assert((opcode & 0xf8) == 0xd8);
-	pthread_mutex_lock(&arena.lock);
-	e = map_slot(key);
-	if (e->key) {
-		stub = e->stub;
-	} else {
-		put_x87(&o, opcode, modrm);
-		stub = arena_add(e, key, &o);
+/* All x87 instructions, where stub_x87_reg() and stub_x87_mem() look. */
+static void
+arena_x87(void)
+{
+	for (unsigned op = 0; op < 8; op++) {
+		for (unsigned modrm = 0; modrm < 64; modrm += 8) {
+			struct code_out o = {.n = 0};
+
+			put_x87(&o, (u8)(0xd8 + op), (u8)modrm);
+			memcpy(arena.rw + stub_x87_mem(op << 8 | modrm), o.at,
+			       o.n);
+		}
+		for (unsigned modrm = 0xc0; modrm < 0x100; modrm++) {
+			struct code_out o = {.n = 0};
+
+			put_x87(&o, (u8)(0xd8 + op), (u8)modrm);
+			memcpy(arena.rw + stub_x87_reg(op << 8 | modrm), o.at,
+			       o.n);
+		}
 	}
+	arena.used = X87_BYTES;
+}
+
+static int
+arena_make(void)
+{
+	int fd = memfd_create("spindle-stubs", MFD_CLOEXEC);
+	void *rw = MAP_FAILED, *rx = MAP_FAILED;
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, ARENA_BYTES) < 0) {
+		rc = -errno;
+		goto out;
+	}
+	rw = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rx = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (rw == MAP_FAILED || rx == MAP_FAILED) {
+		rc = -errno;
+		if (rw != MAP_FAILED)
+			munmap(rw, ARENA_BYTES);
+		if (rx != MAP_FAILED)
+			munmap(rx, ARENA_BYTES);
+		goto out;
+	}
+	arena.rw = rw;
+	arena_x87();
+	stub_code = rx;
+out:
+	close(fd);
+	return rc;
+}
+
+int
+stub_open(void)
+{
+	int rc;
+
+	pthread_mutex_lock(&arena.lock);
+	rc = arena.rw ? 0 : arena_make();
 	pthread_mutex_unlock(&arena.lock);
-	return stub;
+	return rc;
 }
 
 /* --- unmasked SIMD exceptions ----------------------------------------- */

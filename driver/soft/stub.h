@@ -53,8 +53,21 @@ int stub_open(void);
  * instructions excludes), or no arena. */
 s32 stub_get(const struct stub_insn *in);
 
-/* ... and of an x87 one: opcode D8h..DFh. */
-s32 stub_get_x87(u8 opcode, u8 modrm);
+/* The stub of an x87 instruction, by its FOP: the low three bits of the opcode
+ * and ModRM. Register forms, and memory forms whose address bits mean nothing
+ * here. They exist from the start. */
+#define STUB_X87_BYTES 16
+static inline s32
+stub_x87_reg(unsigned fop)
+{
+	return (s32)(64 + (fop >> 8) * 64 + (fop & 63)) * STUB_X87_BYTES;
+}
+
+static inline s32
+stub_x87_mem(unsigned fop)
+{
+	return (s32)((fop >> 8) * 8 + (fop >> 3 & 7)) * STUB_X87_BYTES;
+}
 
 extern const u8 *stub_code; /* [const] after stub_open() */
 
@@ -67,7 +80,7 @@ stub_call(s32 stub, void *reg, void *rm, struct soft *c)
 	return ((stub_fn)(uintptr_t)(stub_code + stub))(reg, rm, c);
 }
 
-/* flags: EFLAGS for FCMOVcc. Returns EFLAGS for FCOMI and its kin. */
+/* flags: EFLAGS for FCMOVcc and FCOMI. Returns EFLAGS for FCOMI and its kin. */
 static inline u64
 stub_call_x87(s32 stub, void *mem, u64 flags)
 {
