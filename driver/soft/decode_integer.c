@@ -582,18 +582,41 @@ is_far(const struct emitter *e)
 	return e->in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 }
 
+/* Operand size of a near branch. On AMD parts an operand-size prefix counts in
+ * 64-bit mode, too, unless REX.W is there. */
+static unsigned
+flow_bytes(const struct emitter *e)
+{
+	if (!mode64(e))
+		return e->in->operand_width / 8;
+	return (e->in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+		       !e->in->raw.rex.W
+		   ? 2
+		   : 8;
+}
+
 /* 64-bit mode proper; everything else near goes through helpers, but for the
  * direct jumps of 32-bit code. */
 static bool
 is_fast_flow(const struct emitter *e)
 {
-	return mode64(e) && e->in->operand_width == 64;
+	return flow_bytes(e) == 8;
 }
 
 static bool
 is_fast_jump(const struct emitter *e)
 {
-	return e->in->operand_width != 16;
+	return flow_bytes(e) != 2;
+}
+
+static struct insn *
+emit_flow_helper(struct emitter *e, helper_fn fn)
+{
+	struct insn *in = emit_helper(e, fn, true);
+
+	in->opsize = (u8)flow_bytes(e);
+	e->fall = false;
+	return in;
 }
 
 static s32
@@ -665,8 +688,7 @@ emit_jcc(struct emitter *e, unsigned cc)
 	struct uop *u;
 
 	if (!is_fast_jump(e)) {
-		emit_helper(e, insn_jcc16, true)->imm2 = (s64)cc;
-		e->fall = false;
+		emit_flow_helper(e, insn_jcc16)->imm2 = (s64)cc;
 		return true;
 	}
 	u = fuse(e, cc);
@@ -682,8 +704,7 @@ emit_loop(struct emitter *e, unsigned kind)
 	struct uop *u;
 
 	if (!is_fast_jump(e)) {
-		emit_helper(e, insn_loop16, true)->imm2 = (s64)kind;
-		e->fall = false;
+		emit_flow_helper(e, insn_loop16)->imm2 = (s64)kind;
 		return true;
 	}
 	u = emit(e, loop_ops[kind]);
@@ -706,7 +727,7 @@ emit_jmp(struct emitter *e)
 		u->disp = target_delta(e);
 		emit_link(e, emit_link_kind(e, u->disp), 0);
 	} else if (!is_fast_flow(e)) {
-		emit_helper(e, IS_IMM(t) ? insn_jmp16 : insn_jmp_near, true);
+		emit_flow_helper(e, IS_IMM(t) ? insn_jmp16 : insn_jmp_near);
 	} else {
 		u8 src = source_slot(e, t, TMPB);
 
@@ -733,7 +754,7 @@ emit_call(struct emitter *e)
 		return false;
 	flow_ends(e);
 	if (!is_fast_flow(e)) {
-		emit_helper(e, insn_call_near, true);
+		emit_flow_helper(e, insn_call_near);
 	} else if (IS_IMM(t)) {
 		u = emit(e, call_rel);
 		u->disp = target_delta(e);
@@ -755,7 +776,7 @@ emit_ret(struct emitter *e)
 		return false;
 	flow_ends(e);
 	if (!is_fast_flow(e))
-		emit_helper(e, insn_ret_near, true);
+		emit_flow_helper(e, insn_ret_near);
 	else
 		emit(e, ret)->imm = IS_IMM(&e->ops[0])
 					? (s32)(e->ops[0].imm.value.u & 0xffff)

@@ -169,9 +169,11 @@ gen_bump(struct soft *c, unsigned kind)
 void
 tlb_init(struct soft *c)
 {
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			entry_clear(&c->tlbs[u][i]);
+	for (unsigned i = 0; i < TLB_SIZE; i++) {
+		entry_clear(&c->tlbs[0][i]);
+		entry_clear(&c->tlbs[1][i]);
+		entry_clear(&c->tlb_none[i]);
+	}
 	memset(c->tlb_log, 0, sizeof(*c->tlb_log));
 	for (unsigned u = 0; u < 2; u++)
 		for (unsigned i = 0; i < VICTIMS; i++)
@@ -549,6 +551,13 @@ part_load(struct soft *c, const struct part *pt, u8 *data, bool alone)
 	return mmio_read(c, pt, data);
 }
 
+/* SDM 3A table 6-7: what #AC asks of an operand. */
+static unsigned
+alignment(unsigned size_bytes)
+{
+	return MIN(BIT(31 - __builtin_clz(size_bytes)), 16u);
+}
+
 void *
 mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 {
@@ -557,7 +566,18 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 	bool crosses = first < size_bytes;
 	void *p;
 
-	if (!crosses) {
+	/* No page is looked at when an end of the access is nowhere. */
+	if ((c->mode & MODE_64) &&
+	    (!canonical(lin) || !canonical(lin + size_bytes - 1))) {
+		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
+		return NULL;
+	}
+	if (c->tlb == c->tlb_none && !(acc & ACC_SYS) &&
+	    lin & (alignment(size_bytes) - 1)) {
+		soft_raise_error(c, EXC_AC, 0);
+		return NULL;
+	}
+	if (!crosses && c->tlb != c->tlb_none) {
 		p = victim_take(c, lin, acc, acc_user(c, acc));
 		if (p)
 			return p;
@@ -625,7 +645,7 @@ slow_failed(const struct soft *c)
 enum helper_result
 mem_read(struct soft *c, u64 lin, void *buf, unsigned size_bytes, unsigned acc)
 {
-	struct tlbe *tlb = c->tlbs[acc_user(c, acc)];
+	struct tlbe *tlb = acc & ACC_SYS ? c->tlbs[0] : c->tlb;
 	void *p = tlb_read(tlb, lin, size_bytes);
 
 	if (unlikely(!p)) {
@@ -641,7 +661,7 @@ enum helper_result
 mem_write(struct soft *c, u64 lin, const void *buf, unsigned size_bytes,
 	  unsigned acc)
 {
-	struct tlbe *tlb = c->tlbs[acc_user(c, acc)];
+	struct tlbe *tlb = acc & ACC_SYS ? c->tlbs[0] : c->tlb;
 	void *p = tlb_write(tlb, lin, size_bytes);
 
 	if (likely(p)) {

@@ -18,6 +18,11 @@
  * whole code cache is dropped instead. */
 #define TOUCHED_MAX 64
 
+/* Bits of exit_req. */
+#define REQ_KICK 1    /* leave run() */
+#define REQ_TOUCHED 2 /* drop code that a device wrote over, then go on */
+#define REQ_ALONE 4   /* the running instruction is the only one */
+
 struct touched {
 	u64 gpa, size_bytes;
 };
@@ -166,9 +171,9 @@ dispatch_one(struct soft *c)
 {
 	c->mode |= MODE_STEP;
 	/* Its fall-through must leave the loop, not enter the next block. */
-	atomic_fetch_add(&c->exit_req, 2);
+	atomic_fetch_or(&c->exit_req, REQ_ALONE);
 	dispatch(c, ip_to_lin(c, c->ip));
-	atomic_fetch_sub(&c->exit_req, 2);
+	atomic_fetch_and(&c->exit_req, ~REQ_ALONE);
 	c->mode &= ~MODE_STEP;
 }
 
@@ -315,11 +320,14 @@ kicked(struct soft_vm *v)
 {
 	struct soft *c = &v->c;
 
+	int req;
+
 	if (!atomic_load_explicit(&c->exit_req, memory_order_relaxed))
 		return false;
-	atomic_store(&c->exit_req, 0);
-	touched_apply(v);
-	return true;
+	req = atomic_exchange(&c->exit_req, 0);
+	if (req & REQ_TOUCHED)
+		touched_apply(v);
+	return req & REQ_KICK;
 }
 
 /* One turn: events, then instructions until something happens. False: leave
@@ -329,7 +337,6 @@ turn(struct soft_vm *v, bool answered)
 {
 	struct soft *c = &v->c;
 	bool trap = c->rflags & FL_TF, alone;
-	u8 cpl;
 
 	/* An answered instruction runs before anything else. */
 	if (!answered) {
@@ -342,14 +349,15 @@ turn(struct soft_vm *v, bool answered)
 		trap = c->rflags & FL_TF;
 	}
 	alone = wants_step(c);
-	cpl = c->cpl;
 	c->int_shadow = false;
 	if (alone)
 		dispatch_one(c);
 	else
 		dispatch(c, ip_to_lin(c, c->ip));
-	/* A system call masked TF before its trap could be taken. */
-	if (!left(v, trap && c->cpl >= cpl))
+	if (c->tf_after)
+		trap = c->rflags & FL_TF;
+	c->tf_after = false;
+	if (!left(v, trap))
 		return false;
 	if (c->budget <= 0 && !budget_give(v)) {
 		exit_with(c, HV_EXIT_KICK);
@@ -384,7 +392,7 @@ soft_run(struct hv *hv, u64 deadline_ns, struct vm_exit *x)
 static void
 soft_kick(struct hv *hv)
 {
-	atomic_store(&soft_of(hv)->c.exit_req, 1);
+	atomic_fetch_or(&soft_of(hv)->c.exit_req, REQ_KICK);
 }
 
 /* --- interrupts ------------------------------------------------------------------ */
@@ -562,7 +570,7 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 	else
 		v->touched_all = true;
 	pthread_mutex_unlock(&v->lock);
-	soft_kick(hv);
+	atomic_fetch_or(&c->exit_req, REQ_TOUCHED);
 }
 
 /* --- state --------------------------------------------------------------------------- */

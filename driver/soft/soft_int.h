@@ -301,6 +301,9 @@ struct soft {
 	} bounce;
 	u8 io_data[PAGE_SIZE];
 	struct tlbe tlbs[2][TLB_SIZE]; /* [0] supervisor, [1] user */
+	/* Always empty: in use while alignment is checked (RFLAGS.AC at CPL 3),
+	 * so that every access comes to mem_slow(). */
+	struct tlbe tlb_none[TLB_SIZE];
 	struct tlb_log *tlb_log;
 
 	/* code */
