@@ -251,7 +251,10 @@ unseen(struct worker *w, unsigned mutation)
 		/* nothing to compare, or not everything */
 		if (w->c.absent || w->c.masks > 0)
 			continue;
-		if (agree(w, &w->c))
+		if (!agree(w, &w->c))
+			continue;
+		/* memory is not compared after some faults */
+		if (mutation != DIFF_MUTATION_MEMORY || w->x.vector == DIFF_END)
 			count++;
 	}
 	return count;

@@ -15,7 +15,7 @@
 /* Instructions that a process must not run here or whose result is a fact
  * about the host or its kernel: system calls, time, descriptor tables that
  * Linux hides (UMIP), far transfers and segment loads, which need the host's
- * own descriptors. */
+ * own descriptors; INT1, where hypervisors leave RIP wrong. */
 static const u16 never[] = {
     ZYDIS_MNEMONIC_SYSCALL, ZYDIS_MNEMONIC_SYSRET, ZYDIS_MNEMONIC_SYSENTER,
     ZYDIS_MNEMONIC_SYSEXIT, ZYDIS_MNEMONIC_CPUID,  ZYDIS_MNEMONIC_RDTSC,
@@ -26,7 +26,7 @@ static const u16 never[] = {
     ZYDIS_MNEMONIC_LES,	    ZYDIS_MNEMONIC_LFS,	   ZYDIS_MNEMONIC_LGS,
     ZYDIS_MNEMONIC_LSS,	    ZYDIS_MNEMONIC_IRET,   ZYDIS_MNEMONIC_IRETD,
     ZYDIS_MNEMONIC_IRETQ,   ZYDIS_MNEMONIC_VMCALL, ZYDIS_MNEMONIC_VMMCALL,
-    ZYDIS_MNEMONIC_RDPID,   ZYDIS_MNEMONIC_SWAPGS,
+    ZYDIS_MNEMONIC_RDPID,   ZYDIS_MNEMONIC_SWAPGS, ZYDIS_MNEMONIC_INT1,
 };
 
 /* What an AMD x86-64-v2 part has. */
@@ -97,6 +97,20 @@ isa_unclear(const ZydisDecodedInstruction *in)
 	default:
 		return false;
 	}
+}
+
+/* Repeat prefixes are reserved with LOOPE and LOOPNE. Zen 3 lets them replace
+ * the condition. */
+static bool
+reserved_prefix(const ZydisDecodedInstruction *in)
+{
+	if (in->mnemonic != ZYDIS_MNEMONIC_LOOPE &&
+	    in->mnemonic != ZYDIS_MNEMONIC_LOOPNE)
+		return false;
+	for (unsigned i = 0; i < in->raw.prefix_count; i++)
+		if ((in->raw.prefixes[i].value & 0xfe) == 0xf2)
+			return true;
+	return false;
 }
 
 static bool
@@ -190,7 +204,7 @@ diff_verdict(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops,
 		if (in->mnemonic == never[i])
 			return DIFF_NEVER;
 	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
-	    loads_segment(in, ops) || isa_unclear(in) ||
+	    loads_segment(in, ops) || isa_unclear(in) || reserved_prefix(in) ||
 	    !host_has(in->meta.isa_set))
 		return DIFF_NEVER;
 	if (in->mnemonic == ZYDIS_MNEMONIC_INT &&

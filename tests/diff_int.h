@@ -170,7 +170,8 @@ int diff_guest_open(struct diff_side *side, const char *driver, struct err *e);
 void diff_guest_close(struct diff_side *side);
 
 /* diff_mutant.c: the host with one defect, to test the test. */
-#define DIFF_MUTATIONS 16
+#define DIFF_MUTATIONS	     16
+#define DIFF_MUTATION_MEMORY 15
 void diff_mutant_open(struct diff_side *side, struct diff_side *native);
 const char *diff_mutant_name(unsigned mutation);
 

@@ -68,7 +68,7 @@ mutate(unsigned mutation, struct diff_outcome *o)
 	case 14:
 		o->error ^= 2;
 		break;
-	case 15:
+	case DIFF_MUTATION_MEMORY:
 		pages[PAGE_DATA1][DIFF_PAGE - 1] ^= 1;
 		break;
 	default:

@@ -331,6 +331,9 @@ map_world(struct diff_side *side)
 			 (off_t)maps[i].page * DIFF_PAGE);
 		if (p != (void *)maps[i].va)
 			return -errno;
+		/* a page that is not there yet faults with P clear */
+		if (mlock(p, (size_t)maps[i].count * DIFF_PAGE) != 0)
+			return -errno;
 	}
 	close(fd);
 	for (unsigned i = 0; i < DIFF_WORLD_PAGES; i++)

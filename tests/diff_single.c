@@ -621,7 +621,10 @@ try_form(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	case DIFF_NEVER:
 		return false;
 	case DIFF_MUST_UD:
-		c->absent = true;
+		c->absent = true; /* all of it must be there */
+		if (c->in.rip >= DIFF_CODE_VA + DIFF_PAGE &&
+		    c->in.rip < DIFF_DATA_VA)
+			c->in.rip -= DIFF_PAGE;
 		break;
 	case DIFF_ALLOWED:
 		break;
