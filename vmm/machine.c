@@ -46,14 +46,15 @@ open_boot(struct machine *m, const struct machine_config *cfg, struct err *e)
 	return rc;
 }
 
-/* An in-kernel irqchip has all three controllers. A driver that could have one
- * and has none runs without local APIC: its TSC deadline could not be seen. */
+/* A driver that never has an irqchip leaves the TSC deadline MSR to us and ticks
+ * at the virtual clock's pace, which our local APIC relies on. One that could
+ * have an irqchip and has none here does neither: PIC only. */
 static enum irqchip
 find_irqchip(const struct machine *m, bool no_lapic)
 {
 	if (no_lapic)
 		return IRQCHIP_PIC;
-	if (m->ops->has_irqchip == NULL)
+	if (m->ops->irq_line == NULL)
 		return IRQCHIP_APIC;
 	return m->ops->has_irqchip(m->hv) ? IRQCHIP_DRIVER : IRQCHIP_PIC;
 }
