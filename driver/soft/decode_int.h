@@ -35,7 +35,7 @@ struct emitter {
 	unsigned cmp_end; /* n_uop after it, 0: none */
 	u8 cmp_form, cmp_lg;
 	bool cmp_test;
-	struct uop uop[BLOCK_MAX_UOPS]; /* the block as it grows */
+	_Alignas(16) struct uop uop[BLOCK_MAX_UOPS]; /* the block as it grows */
 	u16 off[BLOCK_MAX_UOPS];
 };
 

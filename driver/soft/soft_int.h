@@ -109,6 +109,7 @@ typedef struct uop *(*uop_fn)(UOP_ARGS);
 #else
 #define GOTO_UOP(o) \
 	do { \
+		(void)c; \
 		(void)base; \
 		(void)tlb; \
 		return (o); \
