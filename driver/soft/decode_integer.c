@@ -486,7 +486,21 @@ emit_exchange(struct emitter *e, const uop_fn rr[4], const uop_fn m_[4],
 		u->reg = (u8)decode_gpr(s->reg.value, NULL);
 		return true;
 	}
-	dst = rmw_begin(e, d, &m);
+	if (IS_MEM(d)) {
+		/* AH may be part of the address: that is needed twice. */
+		m = emit_addr(e, d);
+		if (m.base != TMPA) {
+			u = emit(e, lea_b64);
+			uop_mem(u, m);
+			u->reg = TMPA;
+			m = (struct memref){.base = TMPA, .index = ZERO};
+		}
+		u = emit(e, load_rmw[lg]);
+		uop_mem(u, m);
+		u->reg = dst = TMPB;
+	} else {
+		dst = reg_slot(e, d, TMPB);
+	}
 	src = reg_slot(e, s, TMPC);
 	u = emit(e, rr[lg]);
 	u->reg = dst;
@@ -793,6 +807,14 @@ cc_of(const struct emitter *e)
 	return e->in->opcode & 15;
 }
 
+/* The category also holds XBEGIN and XEND. */
+static bool
+is_jcc(const struct emitter *e)
+{
+	return (e->in->opcode & 0xf0) ==
+	       (e->in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT ? 0x70 : 0x80);
+}
+
 static bool
 emit_plain(struct emitter *e, uop_fn fn)
 {
@@ -829,6 +851,23 @@ emit_touch(struct emitter *e)
 
 	uop_mem(u, m);
 	u->reg = TMPB;
+	return true;
+}
+
+/* PAUSE is REP NOP; with REX.B the opcode is XCHG r8, rAX after all. */
+static bool
+emit_pause(struct emitter *e)
+{
+	unsigned lg = e->in->raw.rex.W ? 3
+		      : e->in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? 1
+									 : 2;
+	struct uop *u;
+
+	if (!e->in->raw.rex.B)
+		return emit_plain(e, nop);
+	u = emit(e, xchg_rr[lg]);
+	u->reg = R8;
+	u->base = RAX;
 	return true;
 }
 
@@ -1004,8 +1043,14 @@ emit_group_single(struct emitter *e)
 		return emit_plain(e, lahf);
 	case ZYDIS_MNEMONIC_SAHF:
 		return emit_plain(e, sahf);
-	case ZYDIS_MNEMONIC_NOP:
 	case ZYDIS_MNEMONIC_PAUSE:
+		return emit_pause(e);
+	case ZYDIS_MNEMONIC_NOP:
+		/* 0F 0D with a register is no prefetch. */
+		if (e->in->opcode_map == ZYDIS_OPCODE_MAP_0F &&
+		    e->in->opcode == 0x0d)
+			return false;
+		return emit_plain(e, nop);
 	case ZYDIS_MNEMONIC_MFENCE:
 	case ZYDIS_MNEMONIC_LFENCE:
 	case ZYDIS_MNEMONIC_SFENCE:
@@ -1053,7 +1098,7 @@ emit_group_flow(struct emitter *e)
 	}
 	switch (e->in->meta.category) {
 	case ZYDIS_CATEGORY_COND_BR:
-		return emit_jcc(e, cc_of(e));
+		return is_jcc(e) && emit_jcc(e, cc_of(e));
 	case ZYDIS_CATEGORY_SETCC:
 		return emit_setcc(e, cc_of(e));
 	case ZYDIS_CATEGORY_CMOV:
@@ -1116,8 +1161,7 @@ emit_group_string(struct emitter *e)
 bool
 emit_integer(struct emitter *e)
 {
-	if (e->in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-	    e->in->mnemonic == ZYDIS_MNEMONIC_XBEGIN)
+	if (e->in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
 	/* MOVSD and CMPSD are names of SSE2 instructions, too. */
 	if (e->in->meta.category == ZYDIS_CATEGORY_STRINGOP)

@@ -181,7 +181,8 @@ insn_popa(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
-/* SDM 2, ENTER: every slot is probed or read before a register changes. */
+/* SDM 2, ENTER: every slot is probed, in the order of the pushes, before
+ * anything changes. */
 enum helper_result
 insn_enter(struct soft *c, const struct insn *in)
 {
@@ -191,11 +192,15 @@ insn_enter(struct soft *c, const struct insn *in)
 	unsigned n = 0;
 
 	v[n++] = bp;
-	for (unsigned i = 1; i < level; i++) {
+	res = mem_probe_write(c, sp_lin(c, frame), size, ACC_SS);
+	for (unsigned i = 1; i < level && res == HELPER_NEXT; i++) {
 		res = read_at(c, bp - i * size, &v[n++], size);
-		if (res != HELPER_NEXT)
-			return res;
+		if (res == HELPER_NEXT)
+			res = mem_probe_write(c, sp_lin(c, sp - n * size),
+					      size, ACC_SS);
 	}
+	if (res != HELPER_NEXT)
+		return res;
 	if (level)
 		v[n++] = frame;
 	/* The processor also touches the new top of the stack. */

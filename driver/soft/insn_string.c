@@ -308,11 +308,13 @@ insn_cmps(struct soft *c, const struct insn *in)
 		enum helper_result res;
 		bool more;
 
-		res = mem_read(c, string_lin(c, &st, RSI, in->seg), &a,
-			       st.size, in->seg == SEG_SS ? ACC_SS : 0);
+		/* AMD parts look at the second operand first. */
+		res = mem_read(c, string_lin(c, &st, RDI, SEG_ES), &b, st.size,
+			       0);
 		if (res == HELPER_NEXT)
-			res = mem_read(c, string_lin(c, &st, RDI, SEG_ES), &b,
-				       st.size, 0);
+			res = mem_read(c, string_lin(c, &st, RSI, in->seg), &a,
+				       st.size,
+				       in->seg == SEG_SS ? ACC_SS : 0);
 		if (res != HELPER_NEXT)
 			return res;
 		more = compare(c, in, a, b);

@@ -246,6 +246,13 @@ divide_error(struct soft *c, struct uop *op)
 	return soft_fault(c, op);
 }
 
+/* A quotient: CF and OF stay, AF is set, the others cleared. */
+static void
+quotient_flags(struct soft *c)
+{
+	flags_set_arith(c, (flags_arith(c) & (FL_CF | FL_OF)) | FL_AF);
+}
+
 static UOP(div_r_u8)
 {
 	u16 n = GET(u16, RAX);
@@ -253,6 +260,7 @@ static UOP(div_r_u8)
 
 	if (d == 0 || n / d > 0xff)
 		return divide_error(c, op);
+	quotient_flags(c);
 	PUT_u16(RAX, (u16)((n % d) << 8 | n / d));
 	NEXT;
 }
@@ -263,6 +271,7 @@ static UOP(idiv_r_u8)
 
 	if (d == 0 || n / d != (s8)(n / d))
 		return divide_error(c, op);
+	quotient_flags(c);
 	PUT_u16(RAX, (u16)((u8)(n % d) << 8 | (u8)(n / d)));
 	NEXT;
 }
@@ -275,6 +284,7 @@ static UOP(idiv_r_u8)
 \
 		if (GET(T, RDX) >= d) \
 			return divide_error(c, op); \
+		quotient_flags(c); \
 		PUT_##T(RAX, (T)(n / d)); \
 		PUT_##T(RDX, (T)(n % d)); \
 		NEXT; \
@@ -290,6 +300,7 @@ static UOP(idiv_r_u8)
 		q = n / d; \
 		if (q != (S_##T)q) \
 			return divide_error(c, op); \
+		quotient_flags(c); \
 		PUT_##T(RAX, (T)q); \
 		PUT_##T(RDX, (T)(n % d)); \
 		NEXT; \
@@ -304,6 +315,7 @@ static UOP(div_r_u64)
 	if (hi >= d)
 		return divide_error(c, op);
 	__asm__("divq %[d]" : "+a"(lo), "+d"(hi) : [d] "r"(d) : "cc");
+	quotient_flags(c);
 	c->r[RAX] = lo;
 	c->r[RDX] = hi;
 	NEXT;
@@ -337,6 +349,7 @@ static UOP(idiv_r_u64)
 	if (d == 0 || idiv_overflows(lo, hi, d))
 		return divide_error(c, op);
 	__asm__("idivq %[d]" : "+a"(lo), "+d"(hi) : [d] "r"(d) : "cc");
+	quotient_flags(c);
 	c->r[RAX] = lo;
 	c->r[RDX] = hi;
 	NEXT;

@@ -106,8 +106,14 @@ UOP(op_settle)
 static struct uop *
 target_fault(struct soft *c)
 {
-	c->ip = to_ip(c, c->r[RIPB]);
-	c->leave = LEAVE_FAULT;
+	c->next_ip = c->ip = to_ip(c, c->r[RIPB]);
+	if (c->mode & MODE_STEP) {
+		/* The trap after the jump comes first. */
+		c->exc.valid = false;
+		c->leave = LEAVE_JUMP;
+	} else {
+		c->leave = LEAVE_FAULT;
+	}
 	return NULL;
 }
 
