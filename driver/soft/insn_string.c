@@ -296,6 +296,12 @@ insn_scas(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
+static bool
+is_address(const struct soft *c, u64 lin)
+{
+	return !(c->mode & MODE_64) || (u64)((s64)(lin << 16) >> 16) == lin;
+}
+
 enum helper_result
 insn_cmps(struct soft *c, const struct insn *in)
 {
@@ -304,16 +310,18 @@ insn_cmps(struct soft *c, const struct insn *in)
 
 	string_begin(c, in, &st);
 	while (st.count) {
-		u64 a = 0, b = 0;
+		u64 src = string_lin(c, &st, RSI, in->seg), a = 0;
+		u64 dst = string_lin(c, &st, RDI, SEG_ES), b = 0;
 		enum helper_result res;
 		bool more;
 
-		/* AMD parts look at the second operand first. */
-		res = mem_read(c, string_lin(c, &st, RDI, SEG_ES), &b, st.size,
-			       0);
+		/* AMD parts look at the second operand first, but at no page
+		 * when the first has no address. */
+		res = is_address(c, src)
+			  ? mem_read(c, dst, &b, st.size, 0)
+			  : HELPER_NEXT;
 		if (res == HELPER_NEXT)
-			res = mem_read(c, string_lin(c, &st, RSI, in->seg), &a,
-				       st.size,
+			res = mem_read(c, src, &a, st.size,
 				       in->seg == SEG_SS ? ACC_SS : 0);
 		if (res != HELPER_NEXT)
 			return res;
