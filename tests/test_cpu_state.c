@@ -69,6 +69,60 @@ test_cpu_state_long_mode_is_flat_64_bit_kernel_mode(void **state)
 }
 
 static void
+test_cpu_state_valid_refuses_each_impossibility(void **state)
+{
+	struct cpu_state good, s;
+
+	(void)state;
+	cpu_state_reset(&good);
+	assert_true(cpu_state_valid(&good));
+	cpu_state_long_mode(&good, 0x1000, 0x2000);
+	assert_true(cpu_state_valid(&good));
+	s = good, s.rip = 1ULL << 47; /* what SYSRET may leave behind */
+	assert_true(cpu_state_valid(&s));
+	s = good, s.cr0 &= ~CR0_PE;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr0 |= CR0_NW;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr0 |= BIT(32);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr4 &= ~CR4_PAE;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr4 |= BIT(40);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.efer &= ~EFER_LMA;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.efer &= ~EFER_LME;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.efer |= BIT(40);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr3 |= BIT(60);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.cr8 = 16;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.seg[SEG_CS].attr |= ATTR_DB;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.rflags = 0;
+	assert_false(cpu_state_valid(&s));
+	s = good, s.rflags |= BIT(15);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.rflags |= BIT(40);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.dr[7] |= BIT(33);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.dr[6] |= BIT(33);
+	assert_false(cpu_state_valid(&s));
+	s = good, put_le32(s.fx + 24, 0x10000);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.seg[SEG_GS].base = BIT(47);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.msr.lstar = BIT(63);
+	assert_false(cpu_state_valid(&s));
+	s = good, s.idt.base = BIT(62);
+	assert_false(cpu_state_valid(&s));
+}
+
+static void
 fill(struct cpu_state *s)
 {
 	memset(s, 0, sizeof(*s));
@@ -152,6 +206,7 @@ main(void)
 	    cmocka_unit_test(test_cpu_state_reset_starts_at_the_reset_vector),
 	    cmocka_unit_test(
 		test_cpu_state_long_mode_is_flat_64_bit_kernel_mode),
+	    cmocka_unit_test(test_cpu_state_valid_refuses_each_impossibility),
 	    cmocka_unit_test(test_cpu_state_print_shows_what_a_person_needs),
 	    cmocka_unit_test(test_cpu_state_print_stays_inside_every_buffer),
 	};
