@@ -13,3 +13,27 @@ $B/bench/guest/blob.bin: $B/bench/guest/blob.elf
 $B/bench/guest/blobbin.o: bench/guest/blobbin.S $B/bench/guest/blob.bin
 	$(call say,AS)$(CC) -I$B/bench/guest -c -o $@ $<
 $B/bench/bench_soft: $B/bench/guest/blobbin.o
+
+# The guest of bench_cpu: the Debian guest's initramfs, and behind it an
+# archive with the programs and the script that runs them.
+BENCH_GUEST := $(patsubst guest/bench/%.c,$G/bench/%,$(wildcard guest/bench/*.c))
+
+$G/bench/%: guest/bench/%.c base/bits.h | $(DEPS)
+	@mkdir -p $(@D)
+	$(GUEST_CC) $(GUEST_CFLAGS) -o $@ $< -lm
+$G/bench/initrd: $G/debian/initrd $G/mkcpio bench/guest/init.sh $(BENCH_GUEST)
+	@{ echo "dir /bench 0755"; echo "dir /bench/programs 0755"; \
+	echo "file /bench/init 0755 bench/guest/init.sh"; \
+	for p in $(BENCH_GUEST); do \
+	echo "file /bench/programs/$${p##*/} 0755 $$p"; done; } \
+	| $G/mkcpio | cat $G/debian/initrd - >$@.part
+	@mv $@.part $@
+
+ROUNDS ?= 3
+bench-cpu: build/spindle guest $B/bench/bench_cpu $G/bench/initrd ## Spindle beside QEMU's TCG, row by row (ROUNDS=3)
+	@tools/deps bench
+	@$B/bench/bench_cpu --rounds $(ROUNDS) --spindle $B/spindle \
+		--kernel $G/debian/vmlinuz --initrd $G/bench/initrd $(BENCH_FLAGS)
+bench-soft: $B/bench/bench_soft ## the software CPU alone, no kernel, in MIPS
+	@$<
+.PHONY: bench-cpu bench-soft

@@ -43,12 +43,12 @@ struct target {
 
 static const struct target targets[] = {
     {"boot", "boot Debian kernel to init", true, 25},
-    {"mix", "integer/memory/call loop", false, 250},
-    {"calls-108k", "branching code, 108 KB", false, 120},
+    {"integer_loop", "integer/memory/call loop", false, 250},
+    {"calls_108k", "branching code, 108 KB", false, 120},
     {"getppid", "getppid", true, 0},
-    {"page-fault", "page fault", true, 0},
-    {"fork-exec", "fork + exec", true, 0},
-    {"pipe", "pipe round trip", true, 0},
+    {"page_fault", "page fault", true, 0},
+    {"fork_exec", "fork + exec", true, 0},
+    {"pipe_round_trip", "pipe round trip", true, 0},
 };
 
 struct row {
@@ -143,8 +143,8 @@ take_line(struct run *r)
 		add_sample(r->side, "boot", cpu_seconds(r->pid), "s");
 	} else if (strstr(r->line, "bench done") != NULL) {
 		r->done = true;
-	} else if (r->booted &&
-		   sscanf(r->line, "%31s %lf %15s", name, &value, unit) == 3) {
+	} else if (r->booted && sscanf(r->line, "%31[a-z0-9_] %lf %15s", name,
+				       &value, unit) == 3) {
 		add_sample(r->side, name, value, unit);
 	}
 	if (r->line[0] != '\0')
@@ -244,6 +244,18 @@ median(struct row *row, unsigned side)
 	return row->sample[side][n / 2];
 }
 
+/* How far the runs of a side lie apart, in percent of the median. */
+static double
+spread(struct row *row, unsigned side)
+{
+	double mid = median(row, side); /* sorts */
+	unsigned n = row->samples[side];
+
+	if (n == 0 || mid == 0)
+		return 0;
+	return (row->sample[side][n - 1] - row->sample[side][0]) * 100 / mid;
+}
+
 static const struct target *
 target_of(const char *name)
 {
@@ -280,13 +292,36 @@ print_row(const struct options *opt, struct row *row)
 	if (opt->json)
 		printf("{\"bench\":\"%s\",\"unit\":\"%s\",\"spindle\":%.6g,"
 		       "\"qemu\":%.6g,\"ratio\":%.4g,\"target\":\"%s\","
-		       "\"verdict\":\"%s\",\"runs\":%u}\n",
+		       "\"verdict\":\"%s\",\"runs\":%u,\"spread_percent\":"
+		       "[%.0f,%.0f]}\n",
 		       row->name, row->unit, ours, peer, ratio, limit,
-		       verdict(t, ours), row->samples[OURS]);
+		       verdict(t, ours), row->samples[OURS], spread(row, OURS),
+		       spread(row, PEER));
 	else
-		printf("%-28s %10.4g %10.4g %-5s %6.2f  %-8s %s\n",
-		       t != NULL ? t->what : row->name, ours, peer, row->unit,
-		       ratio, limit, verdict(t, ours));
+		printf(
+		    "%-27s %9.4g %4.0f%% %9.4g %4.0f%% %-5s %5.2f  %-7s %s\n",
+		    t != NULL ? t->what : row->name, ours, spread(row, OURS),
+		    peer, spread(row, PEER), row->unit, ratio, limit,
+		    verdict(t, ours));
+}
+
+/* A figure means little without the machine, and what else it was doing. */
+static void
+print_machine(void)
+{
+	char line[256], model[128] = "unknown processor";
+	double load = 0;
+	FILE *f = fopen("/proc/cpuinfo", "r");
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "model name : %127[^\n]", model) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	if (getloadavg(&load, 1) != 1)
+		load = -1;
+	printf("%s, %ld processors, load %.1f at the end\n", model,
+	       sysconf(_SC_NPROCESSORS_ONLN), load);
 }
 
 static void
@@ -306,7 +341,9 @@ print_all(const struct options *opt)
 				 "%s", targets[i].name);
 	}
 	if (!opt->json)
-		printf("%-28s %10s %10s %-5s %6s  %-8s\n", "", "spindle",
+		print_machine();
+	if (!opt->json)
+		printf("%-27s %9s   +- %9s   +- %-5s %5s  %s\n", "", "spindle",
 		       "qemu tcg", "unit", "ratio", "target");
 	for (unsigned i = 0; i < row_count; i++) {
 		const char *v;
