@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # image.sh - makes an initramfs: busybox, our agent as /init, modules
 #
-# usage: image.sh KERNEL_DIR BUSYBOX AGENT MKCPIO >initramfs
+# usage: image.sh KERNEL_DIR BUSYBOX AGENT MKCPIO [PROGRAM ...] >initramfs
 #
 # The archive is not compressed: unpacking it is a copy, and inflating it
 # would run on what may be a software CPU (docs/guest.md has the figures).
@@ -12,6 +12,7 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
 kernel_dir=$1 busybox=$2 agent=$3 mkcpio=$4
+shift 4
 release=$(cat "$kernel_dir/release")
 modules=$kernel_dir/lib/modules/$release
 
@@ -87,6 +88,9 @@ base() {
 
 {
 	base
+	for program; do
+		echo "file /usr/bin/${program##*/} 0755 $program"
+	done
 	modules
 } >"$tmp/list"
 "$mkcpio" <"$tmp/list"
