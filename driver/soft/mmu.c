@@ -678,20 +678,30 @@ mem_write(struct soft *c, u64 lin, const void *buf, unsigned size_bytes,
 }
 
 enum helper_result
-mem_probe_write(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
+mem_probe(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 {
 	bool user = acc_user(c, acc);
+	u64 last = lin + size_bytes - 1;
 	struct walk w;
 
-	if (tlb_write(c->tlbs[user], lin, size_bytes))
-		return HELPER_NEXT;
-	if (!walk(c, lin, ACC_WRITE | acc, user, &w))
+	if ((c->mode & MODE_64) && (!canonical(lin) || !canonical(last))) {
+		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return HELPER_FAULT;
-	if (((lin + size_bytes - 1) ^ lin) & PAGE_MASK &&
-	    !walk(c, (lin + size_bytes - 1) & PAGE_MASK, ACC_WRITE | acc, user,
-		  &w))
+	}
+	if (!walk(c, lin, acc, user, &w))
+		return HELPER_FAULT;
+	if ((last ^ lin) & PAGE_MASK &&
+	    !walk(c, last & PAGE_MASK, acc, user, &w))
 		return HELPER_FAULT;
 	return HELPER_NEXT;
+}
+
+enum helper_result
+mem_probe_write(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
+{
+	if (tlb_write(c->tlbs[acc_user(c, acc)], lin, size_bytes))
+		return HELPER_NEXT;
+	return mem_probe(c, lin, size_bytes, ACC_WRITE | acc);
 }
 
 static void

@@ -443,6 +443,10 @@ enum helper_result mem_read(struct soft *c, u64 lin, void *buf,
 			    unsigned size_bytes, unsigned acc);
 enum helper_result mem_write(struct soft *c, u64 lin, const void *buf,
 			     unsigned size_bytes, unsigned acc);
+/* Checks that an access (ACC_READ, ACC_WRITE) would work, without doing it:
+ * HELPER_NEXT or HELPER_FAULT. */
+enum helper_result mem_probe(struct soft *c, u64 lin, unsigned size_bytes,
+			     unsigned acc);
 /* Checks that a write would work, without doing it. */
 enum helper_result mem_probe_write(struct soft *c, u64 lin,
 				   unsigned size_bytes, unsigned acc);
