@@ -130,7 +130,7 @@ i16550_room(const struct i16550 *u)
 {
 	const struct i16550_state *s = &u->s;
 
-	if ((s->mcr & MCR_LOOP) || (s->rts_used && !(s->mcr & MCR_RTS)))
+	if ((s->mcr & MCR_LOOP) || !(s->mcr & MCR_RTS))
 		return 0;
 	return capacity(u) - MIN(s->count, capacity(u));
 }
@@ -263,8 +263,6 @@ write_mcr(struct i16550 *u, u8 v)
 	unsigned room = i16550_room(u);
 
 	u->s.mcr = v & MCR_MASK;
-	if (v & MCR_RTS)
-		u->s.rts_used = true;
 	update_modem(u);
 	update_irq(u);
 	if (room == 0 && i16550_room(u) != 0)

@@ -28,7 +28,6 @@ struct i16550_state {
 	u8 head, count;	   /* of fifo; without FIFO mode at most one byte */
 	bool thr_pending;  /* THR became empty and nobody was told yet */
 	bool rx_timed_out; /* character timeout indication */
-	bool rts_used;	   /* RTS was raised once: the guest drives it */
 };
 
 struct i16550 {
@@ -47,7 +46,9 @@ void i16550_init(struct i16550 *u, struct vtimers *timers, struct irqline irq);
 void i16550_reset(struct i16550 *u);
 
 /* Bytes that may be sent to the guest now: room in the FIFO, none while the
- * guest holds RTS down or loops back. */
+ * guest holds RTS down or loops back. So input that comes before a driver has
+ * opened the port waits, instead of being lost when the driver clears the
+ * FIFO. */
 unsigned i16550_room(const struct i16550 *u);
 
 /* A byte arrives from the line. More than i16550_room() is an overrun. */
