@@ -24,11 +24,15 @@ need() {
 		fail "'$1' is missing (Debian package '$2')"
 }
 
-# The package lists of a fresh container are empty: fill them if we may.
+# The package lists of a fresh container are empty: fill them if we may. make
+# runs several of us at once, and only one can update.
 know_packages() {
 	apt-cache show busybox-static >/dev/null 2>&1 && return 0
 	if [ "$(id -u)" = 0 ]; then
-		apt-get update -qq || true
+		mkdir -p "$dl"
+		flock "$dl/update.lock" sh -c "
+			apt-cache show busybox-static >/dev/null 2>&1 ||
+				apt-get update -qq" || true
 	fi
 	apt-cache show busybox-static >/dev/null 2>&1 ||
 		fail "apt knows no package 'busybox-static'; run" \
@@ -42,12 +46,12 @@ package() {
 		[ -f "$deb" ] && echo "$deb" && return 0
 	done
 	know_packages
-	mkdir -p "$dl/part"
-	(cd "$dl/part" && apt-get download -qq -o APT::Sandbox::User=root \
+	mkdir -p "$dl/part.$1"
+	(cd "$dl/part.$1" && apt-get download -qq -o APT::Sandbox::User=root \
 		"$1:amd64" >&2) ||
 		fail "cannot download package '$1'; is there a network?"
-	mv "$dl/part/$1"_*_amd64.deb "$dl/"
-	rmdir "$dl/part" 2>/dev/null || true
+	mv "$dl/part.$1/$1"_*_amd64.deb "$dl/"
+	rmdir "$dl/part.$1" 2>/dev/null || true
 	package "$1"
 }
 
