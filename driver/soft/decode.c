@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "driver/soft/decode_int.h"
 
+#include <pthread.h>
+
 #include "base/log.h"
 #include "driver/soft/code_int.h"
+#include "driver/soft/elide.h"
 #include "driver/soft/ops_flow.h"
 #include "driver/soft/ops_mov.h"
 
@@ -93,6 +96,14 @@ address_of(const struct emitter *e, const ZydisDecodedOperand *m,
 	if (m->mem.index != ZYDIS_REGISTER_NONE && m->mem.scale)
 		a->scale = (u8)__builtin_ctz(m->mem.scale);
 	a->disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
+	/* SIB with a displacement in place of the base: Zydis 4.0 takes R13D
+	 * for one when 67h and REX.B are there. */
+	if ((e->in->attributes & ZYDIS_ATTRIB_HAS_SIB) &&
+	    e->in->raw.modrm.mod == 0 && e->in->raw.sib.base == 5 &&
+	    a->base != ZERO) {
+		a->base = ZERO;
+		a->disp = e->in->raw.disp.value;
+	}
 	a->bytes = e->in->address_width / 8;
 	a->is_ss = seg == SEG_SS;
 	a->seg_slot = (u8)(SEGB + seg);
@@ -126,8 +137,14 @@ address_direct(const struct emitter *e, const struct address *a,
 	if (!may_index || (a->seg_slot != ZERO && a->index != ZERO))
 		return false;
 	out->indexed = true;
-	out->index = a->seg_slot != ZERO ? a->seg_slot : a->index;
-	out->scale = a->seg_slot != ZERO ? 0 : a->scale;
+	out->index = a->index;
+	out->scale = a->scale;
+	if (a->seg_slot != ZERO) {
+		/* This way round, as base = rBP would make faults #SS. */
+		out->base = a->seg_slot;
+		out->index = a->base;
+		out->scale = 0;
+	}
 	return true;
 }
 
@@ -334,36 +351,42 @@ run_too_long(struct soft *c, const struct insn *in)
 	return HELPER_FAULT;
 }
 
+static ZydisDecoder decoder64, decoder32, decoder16;
+
+static void
+decoders_init(void)
+{
+	/* What the presented part lacks decodes as what it was before. */
+	static const ZydisDecoderMode off[] = {
+	    ZYDIS_DECODER_MODE_MPX,	 ZYDIS_DECODER_MODE_CET,
+	    ZYDIS_DECODER_MODE_LZCNT,	 ZYDIS_DECODER_MODE_TZCNT,
+	    ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE};
+	ZydisDecoder *all[] = {&decoder64, &decoder32, &decoder16};
+
+	ZydisDecoderInit(&decoder64, ZYDIS_MACHINE_MODE_LONG_64,
+			 ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderInit(&decoder32, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+			 ZYDIS_STACK_WIDTH_32);
+	ZydisDecoderInit(&decoder16, ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
+			 ZYDIS_STACK_WIDTH_16);
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		for (unsigned j = 0; j < ARRAY_SIZE(off); j++)
+			ZydisDecoderEnableMode(all[i], off[j], ZYAN_FALSE);
+		ZydisDecoderEnableMode(all[i],
+				       ZYDIS_DECODER_MODE_AMD_BRANCHES,
+				       ZYAN_TRUE);
+	}
+}
+
 static const ZydisDecoder *
 decoder_for(u32 mode)
 {
-	static ZydisDecoder d64, d32, d16;
-	static bool ready;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	if (!ready) {
-		static const ZydisDecoderMode off[] = {
-		    ZYDIS_DECODER_MODE_MPX,	 ZYDIS_DECODER_MODE_CET,
-		    ZYDIS_DECODER_MODE_LZCNT,	 ZYDIS_DECODER_MODE_TZCNT,
-		    ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE};
-		ZydisDecoder *all[] = {&d64, &d32, &d16};
-
-		ZydisDecoderInit(&d64, ZYDIS_MACHINE_MODE_LONG_64,
-				 ZYDIS_STACK_WIDTH_64);
-		ZydisDecoderInit(&d32, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-				 ZYDIS_STACK_WIDTH_32);
-		ZydisDecoderInit(&d16, ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
-				 ZYDIS_STACK_WIDTH_16);
-		for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
-			for (unsigned j = 0; j < ARRAY_SIZE(off); j++)
-				ZydisDecoderEnableMode(all[i], off[j],
-						       ZYAN_FALSE);
-			ZydisDecoderEnableMode(
-			    all[i], ZYDIS_DECODER_MODE_AMD_BRANCHES,
-			    ZYAN_TRUE);
-		}
-		ready = true;
-	}
-	return mode & MODE_64 ? &d64 : mode & MODE_D32 ? &d32 : &d16;
+	pthread_once(&once, decoders_init);
+	return mode & MODE_64	 ? &decoder64
+	       : mode & MODE_D32 ? &decoder32
+				 : &decoder16;
 }
 
 /* The bytes of a block: its page, and for an instruction that crosses into
@@ -473,6 +496,7 @@ block_finish(struct emitter *e, u64 gpa, u64 gpa2)
 	b->mode = e->mode;
 	b->bytes = e->pos;
 	b->n_insn = (u16)e->n_insn;
+	elide_flags(e->uop, e->n_uop);
 	b->n_uop = (u16)e->n_uop;
 	memcpy(b->uop, e->uop, e->n_uop * sizeof(struct uop));
 	b->off = (u16 *)(void *)&b->uop[e->n_uop];

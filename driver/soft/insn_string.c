@@ -296,12 +296,6 @@ insn_scas(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
-static bool
-is_address(const struct soft *c, u64 lin)
-{
-	return !(c->mode & MODE_64) || (u64)((s64)(lin << 16) >> 16) == lin;
-}
-
 enum helper_result
 insn_cmps(struct soft *c, const struct insn *in)
 {
@@ -315,11 +309,8 @@ insn_cmps(struct soft *c, const struct insn *in)
 		enum helper_result res;
 		bool more;
 
-		/* AMD parts look at the second operand first, but at no page
-		 * when the first has no address. */
-		res = is_address(c, src)
-			  ? mem_read(c, dst, &b, st.size, 0)
-			  : HELPER_NEXT;
+		/* AMD parts look at the second operand first. */
+		res = mem_read(c, dst, &b, st.size, 0);
 		if (res == HELPER_NEXT)
 			res = mem_read(c, src, &a, st.size,
 				       in->seg == SEG_SS ? ACC_SS : 0);

@@ -246,6 +246,9 @@ jump_slot(struct soft *c, u64 lin)
 	return &c->jump[(lin ^ (lin >> JUMP_BITS)) & (JUMP_SIZE - 1)];
 }
 
+/* Finds the block at lin by code_find() and remembers it there. */
+struct block *jump_fill(struct soft *c, u64 lin);
+
 #define JUMP_TO(lin_) \
 	do { \
 		u64 to_ = (lin_); \

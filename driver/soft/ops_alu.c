@@ -122,6 +122,39 @@ TABLE(rm);
 TABLE(mr);
 TABLE(mi);
 
+/* The same without flags, where elide.c has found that nobody reads them. */
+#define ALU_NF(OP, T, expr) \
+	static UOP(nf_##OP##_rr_##T) \
+	{ \
+		T a = GET(T, op->reg), b = GET(T, op->base); \
+\
+		PUT_##T(op->reg, (T)(expr)); \
+		NEXT; \
+	} \
+	static UOP(nf_##OP##_ri_##T) \
+	{ \
+		T a = GET(T, op->reg), b = (T)op->imm; \
+\
+		PUT_##T(op->reg, (T)(expr)); \
+		NEXT; \
+	}
+#define ALU_NF_SIZES(OP, expr) ALU_NF(OP, u32, expr) ALU_NF(OP, u64, expr)
+ALU_NF_SIZES(ADD, a + b)
+ALU_NF_SIZES(OR, a | b)
+ALU_NF_SIZES(AND, a &b)
+ALU_NF_SIZES(SUB, a - b)
+ALU_NF_SIZES(XOR, a ^ b)
+
+#define ROW_NF(OP, F) {NULL, NULL, nf_##OP##_##F##_u32, nf_##OP##_##F##_u64}
+#define TABLE_NF(F) \
+	const uop_fn alu_##F##_nf[ALU_COUNT][4] = { \
+	    [ALU_ADD] = ROW_NF(ADD, F), [ALU_OR] = ROW_NF(OR, F), \
+	    [ALU_AND] = ROW_NF(AND, F), [ALU_SUB] = ROW_NF(SUB, F), \
+	    [ALU_XOR] = ROW_NF(XOR, F), \
+	}
+TABLE_NF(rr);
+TABLE_NF(ri);
+
 /* INC, DEC, NEG, NOT: one operand, register or memory. */
 
 #define DO_INC(T, a) \
@@ -165,3 +198,24 @@ ALU_SIZES(ALU_ONE, NOT)
 
 TABLE1(r);
 TABLE1(m);
+
+#define ONE_NF(OP, T, expr) \
+	static UOP(nf_##OP##_r_##T) \
+	{ \
+		T a = GET(T, op->reg); \
+\
+		PUT_##T(op->reg, (T)(expr)); \
+		NEXT; \
+	}
+ONE_NF(INC, u32, a + 1)
+ONE_NF(INC, u64, a + 1)
+ONE_NF(DEC, u32, a - 1)
+ONE_NF(DEC, u64, a - 1)
+ONE_NF(NEG, u32, 0 - a)
+ONE_NF(NEG, u64, 0 - a)
+
+const uop_fn one_r_nf[ONE_COUNT][4] = {
+    [ONE_INC] = {NULL, NULL, nf_INC_r_u32, nf_INC_r_u64},
+    [ONE_DEC] = {NULL, NULL, nf_DEC_r_u32, nf_DEC_r_u64},
+    [ONE_NEG] = {NULL, NULL, nf_NEG_r_u32, nf_NEG_r_u64},
+};

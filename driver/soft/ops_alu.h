@@ -20,8 +20,13 @@ extern const uop_fn alu_rm[ALU_COUNT][4];
 extern const uop_fn alu_mr[ALU_COUNT][4];
 extern const uop_fn alu_mi[ALU_COUNT][4];
 
+/* _nf: the flags are left alone; NULL where there is none. */
+extern const uop_fn alu_rr_nf[ALU_COUNT][4];
+extern const uop_fn alu_ri_nf[ALU_COUNT][4];
+
 enum { ONE_INC, ONE_DEC, ONE_NEG, ONE_NOT, ONE_COUNT };
 extern const uop_fn one_r[ONE_COUNT][4];
 extern const uop_fn one_m[ONE_COUNT][4];
+extern const uop_fn one_r_nf[ONE_COUNT][4];
 
 #endif

@@ -112,6 +112,30 @@ SHIFT_TABLE(rc);
 SHIFT_TABLE(mi);
 SHIFT_TABLE(mc);
 
+/* Constant counts without flags. */
+#define SHIFT_NF(K, T, expr) \
+	static UOP(nf_##K##_ri_##T) \
+	{ \
+		T v = GET(T, op->reg); \
+		unsigned n = (u8)op->imm; \
+\
+		PUT_##T(op->reg, (T)(expr)); \
+		NEXT; \
+	}
+#define SHIFT_NF_SIZES(T) \
+	SHIFT_NF(ROL, T, v << n | v >> (-n & MASK_##T)) \
+	SHIFT_NF(ROR, T, v >> n | v << (-n & MASK_##T)) \
+	SHIFT_NF(SHL, T, v << n) \
+	SHIFT_NF(SHR, T, v >> n) \
+	SHIFT_NF(SAR, T, (S_##T)v >> n)
+SHIFT_NF_SIZES(u32)
+SHIFT_NF_SIZES(u64)
+
+#define ROW_NF(K) {NULL, NULL, nf_##K##_ri_u32, nf_##K##_ri_u64}
+const uop_fn shift_ri_nf[SH_COUNT][4] = {
+    [SH_ROL] = ROW_NF(ROL), [SH_ROR] = ROW_NF(ROR), [SH_SHL] = ROW_NF(SHL),
+    [SH_SHR] = ROW_NF(SHR), [SH_SAL] = ROW_NF(SHL), [SH_SAR] = ROW_NF(SAR)};
+
 /* SHLD and SHRD, all flags new. A 16-bit count beyond 16 is undefined in the
  * manuals and whatever the host does. */
 #define HOST_SHIFT2(T, insn, v, w, count, ax) \
@@ -237,6 +261,23 @@ const uop_fn mul_r[4] = ROW(mul_r);
 const uop_fn imul_r[4] = ROW(imul_r);
 const uop_fn imul_rr[4] = ROW3(imul_rr);
 const uop_fn imul_rri[4] = ROW3(imul_rri);
+
+#define PRODUCT_NF(T) \
+	static UOP(nf_imul_rr_##T) \
+	{ \
+		PUT_##T(op->reg, GET(T, op->reg) * GET(T, op->base)); \
+		NEXT; \
+	} \
+	static UOP(nf_imul_rri_##T) \
+	{ \
+		PUT_##T(op->reg, GET(T, op->base) * (T)op->imm); \
+		NEXT; \
+	}
+PRODUCT_NF(u32)
+PRODUCT_NF(u64)
+
+const uop_fn imul_rr_nf[4] = {NULL, NULL, nf_imul_rr_u32, nf_imul_rr_u64};
+const uop_fn imul_rri_nf[4] = {NULL, NULL, nf_imul_rri_u32, nf_imul_rri_u64};
 
 /* #DE is recorded before anything changed. */
 static struct uop *

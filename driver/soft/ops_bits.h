@@ -19,6 +19,9 @@ enum { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAL, SH_SAR,
 extern const uop_fn shift_ri[SH_COUNT][4], shift_rc[SH_COUNT][4];
 extern const uop_fn shift_mi[SH_COUNT][4], shift_mc[SH_COUNT][4];
 
+/* _nf: the flags are left alone; NULL where there is none. */
+extern const uop_fn shift_ri_nf[SH_COUNT][4];
+
 /* SHLD, SHRD: reg by bits of base; count imm or CL. [size], 16 32 64. */
 extern const uop_fn shld_i[4], shld_c[4], shrd_i[4], shrd_c[4];
 
@@ -26,6 +29,8 @@ extern const uop_fn shld_i[4], shld_c[4], shrd_i[4], shrd_c[4];
 extern const uop_fn mul_r[4], imul_r[4], div_r[4], idiv_r[4];
 extern const uop_fn imul_rr[4];	 /* reg *= base */
 extern const uop_fn imul_rri[4]; /* reg = base * imm */
+
+extern const uop_fn imul_rr_nf[4], imul_rri_nf[4];
 
 /* reg = index of a bit of base; base = 0 leaves reg. [size], 16 32 64. */
 extern const uop_fn bsf[4], bsr[4], popcnt[4];

@@ -142,20 +142,28 @@ UOP(op_link_slow)
 	ENTER_BLOCK(b);
 }
 
+struct block *
+jump_fill(struct soft *c, u64 lin)
+{
+	struct block *b = code_find(c, lin);
+	struct jump_entry *je = jump_slot(c, lin);
+
+	if (b)
+		*je = (struct jump_entry){.lin = lin,
+					  .blk = b,
+					  .mode = c->mode,
+					  .gen = c->code_gen[lin >> 63]};
+	return b;
+}
+
 COLD
 UOP(op_find_slow)
 {
-	u64 lin = c->r[RIPB];
-	struct block *b = code_find(c, lin);
-	struct jump_entry *je = jump_slot(c, lin);
+	struct block *b = jump_fill(c, c->r[RIPB]);
 
 	(void)op;
 	if (!b)
 		return target_fault(c);
-	je->lin = lin;
-	je->blk = b;
-	je->mode = c->mode;
-	je->gen = c->code_gen[lin >> 63];
 	ENTER_BLOCK(b);
 }
 

@@ -7,6 +7,7 @@
 
 #include "driver/soft/code_int.h"
 #include "driver/soft/fpu.h"
+#include "driver/soft/ops.h"
 #include "driver/soft/stub.h"
 #include "driver/soft/sys_int.h"
 
@@ -147,9 +148,14 @@ ip_to_lin(const struct soft *c, u64 ip)
 static void
 dispatch(struct soft *c, u64 lin)
 {
-	struct block *b = code_find(c, lin);
 	const char *base = (const char *)(void *)soft_base;
+	struct jump_entry *je = jump_slot(c, lin);
+	struct block *b = je->blk;
 	struct uop *op;
+
+	if (je->lin != lin || je->mode != c->mode ||
+	    je->gen != c->code_gen[lin >> 63])
+		b = jump_fill(c, lin);
 
 	if (!b) {
 		c->leave = LEAVE_FAULT;
@@ -349,6 +355,9 @@ turn(struct soft_vm *v, bool answered)
 		trap = c->rflags & FL_TF;
 	}
 	alone = wants_step(c);
+	c->tlb = (c->rflags & FL_AC) && (c->cr0 & CR0_AM) && c->cpl == 3
+		     ? c->tlb_none
+		     : c->tlbs[c->cpl == 3];
 	c->int_shadow = false;
 	if (alone)
 		dispatch_one(c);

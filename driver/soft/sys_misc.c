@@ -71,7 +71,10 @@ sys_sti(struct soft *c, const struct insn *in)
 	if (!(c->rflags & FL_IF))
 		c->int_shadow = true;
 	c->rflags |= FL_IF;
-	return HELPER_JUMP;
+	/* With nothing waiting, the shadow only has to be seen by whoever
+	 * looks at the state next. */
+	return c->irq_window || c->irq_pending || c->nmi_pending ? HELPER_JUMP
+								 : HELPER_NEXT;
 }
 
 enum helper_result
