@@ -44,6 +44,7 @@ struct options {
 	unsigned failures_max;
 	int replay_kind; /* -1: none */
 	u64 replay_index;
+	int ignore; /* a vector of the host, -1: none */
 	bool self_test_only;
 	bool list;
 };
@@ -183,7 +184,8 @@ run_case(struct worker *w, int kind, u64 index)
 	make_case(w, kind, index);
 	atomic_fetch_add_explicit(&p->started, 1, memory_order_relaxed);
 	if (!agree(w, &w->c)) {
-		if (incomparable(&w->x, &w->y)) {
+		if (incomparable(&w->x, &w->y) ||
+		    (int)w->x.vector == w->opt->ignore) {
 			p->skipped++;
 		} else {
 			p->failures++;
@@ -466,6 +468,7 @@ parse(struct options *opt, int argc, char **argv)
 	    {"only", required_argument, NULL, 'o'},
 	    {"jobs", required_argument, NULL, 'j'},
 	    {"failures", required_argument, NULL, 'f'},
+	    {"ignore", required_argument, NULL, 'i'},
 	    {"replay", required_argument, NULL, 'r'},
 	    {"self-test", no_argument, NULL, 't'},
 	    {"list", no_argument, NULL, 'l'},
@@ -485,6 +488,8 @@ parse(struct options *opt, int argc, char **argv)
 			opt->jobs = (unsigned)strtoul(optarg, NULL, 0);
 		else if (o == 'f')
 			opt->failures_max = (unsigned)strtoul(optarg, NULL, 0);
+		else if (o == 'i')
+			opt->ignore = (int)strtol(optarg, NULL, 0);
 		else if (o == 't')
 			opt->self_test_only = true;
 		else if (o == 'l')
@@ -522,7 +527,7 @@ defaults(struct options *opt)
 	opt->count[SEQUENCE32] = 20000 * factor;
 	opt->jobs = cpus < 1 ? 1 : (unsigned)MIN(cpus, 8);
 	opt->failures_max = 5;
-	opt->replay_kind = -1;
+	opt->replay_kind = opt->ignore = -1;
 }
 
 static void
@@ -546,13 +551,14 @@ main(int argc, char **argv)
 
 	defaults(&opt);
 	if (parse(&opt, argc, argv) != 0) {
-		fprintf(stderr,
-			"usage: diff_cpu [--seed N] [--cases N] [--seq N] "
-			"[--cases32 N] [--seq32 N]\n"
-			"                [--only MNEMONIC] [--jobs N] "
-			"[--failures N] [--driver soft|kvm|native]\n"
-			"                [--replay SEED:KINDn] [--self-test] "
-			"[--list]\n");
+		fprintf(
+		    stderr,
+		    "usage: diff_cpu [--seed N] [--cases N] [--seq N] "
+		    "[--cases32 N] [--seq32 N]\n"
+		    "                [--only MNEMONIC] [--jobs N] "
+		    "[--failures N] [--driver soft|kvm|native]\n"
+		    "                [--ignore VECTOR] [--replay SEED:KINDn] "
+		    "[--self-test] [--list]\n");
 		return 2;
 	}
 	if (!cpuid_host_ok(&missing))
