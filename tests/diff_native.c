@@ -286,7 +286,7 @@ native_run(struct diff_side *side, const struct diff_case *c,
 
 /* --- setting up --------------------------------------------------------- */
 
-/* jmp *0(%rip) to native_exit, which touches nothing. */
+/* jmp *2(%rip) to native_exit, which touches nothing. */
 static int
 make_exit_page(u64 va)
 {
@@ -296,8 +296,8 @@ make_exit_page(u64 va)
 
 	if (p != (u8 *)va)
 		return -errno;
-	memcpy(p, "\xff\x25\0\0\0\0", 6);
-	memcpy(p + 6, &target, 8);
+	memcpy(p, "\xff\x25\2\0\0\0", 6);
+	memcpy(p + 8, &target, 8); /* aligned: AC may be set */
 	return mprotect(p, DIFF_PAGE, PROT_READ | PROT_EXEC);
 }
 

@@ -162,6 +162,8 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_BOUND:
 		return true;
+	case ZYDIS_MNEMONIC_ENTER: /* see partial[] in diff_compare.c */
+		return (in->raw.imm[1].value.u & 31) != 0;
 	case ZYDIS_MNEMONIC_FLDCW:
 	case ZYDIS_MNEMONIC_DIV:
 	case ZYDIS_MNEMONIC_IDIV:
