@@ -85,6 +85,8 @@ emit_fpu(struct emitter *e)
 	if (e->in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    !host_has(set))
 		return false;
+	if (e->in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+		return emit_x87(e);
 	switch (set) {
 	case ZYDIS_ISA_SET_FXSAVE:
 	case ZYDIS_ISA_SET_FXSAVE64:
@@ -101,10 +103,6 @@ emit_fpu(struct emitter *e)
 	case ZYDIS_ISA_SET_SSE2MMX:
 	case ZYDIS_ISA_SET_SSSE3MMX:
 		return emit_mmx(e);
-	case ZYDIS_ISA_SET_X87:
-	case ZYDIS_ISA_SET_FCMOV:
-	case ZYDIS_ISA_SET_SSE3X87:
-		return emit_x87(e);
 	default:
 		return false;
 	}

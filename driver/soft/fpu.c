@@ -232,10 +232,14 @@ sse_ready(struct soft *c)
 }
 
 static bool
-fx_ready(struct soft *c, u64 lin)
+fx_ready(struct soft *c, const struct insn *in)
 {
+	u64 lin = insn_lin(c, in);
+
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		soft_raise(c, EXC_NM);
+	else if (canonical48(lin) != lin)
+		soft_raise_error(c, insn_is_ss(in) ? EXC_SS : EXC_GP, 0);
 	else if (lin & 15)
 		soft_raise_error(c, EXC_GP, 0);
 	return !c->exc.valid;
@@ -245,6 +249,26 @@ static unsigned
 acc_ss(const struct insn *in)
 {
 	return insn_is_ss(in) ? ACC_SS : 0;
+}
+
+u64
+fpu_lin(const struct soft *c, const struct insn *in, unsigned off)
+{
+	struct insn at = *in;
+
+	at.disp += off;
+	return insn_lin(c, &at);
+}
+
+/* Whether the image can be accessed: its last byte is asked for first. */
+static enum helper_result
+image_probe(struct soft *c, const struct insn *in, unsigned acc)
+{
+	enum helper_result r;
+
+	acc |= acc_ss(in);
+	r = mem_probe(c, fpu_lin(c, in, FX_BYTES - 1), 1, acc);
+	return r == HELPER_NEXT ? mem_probe(c, insn_lin(c, in), 1, acc) : r;
 }
 
 /* How much of the image from FX_XMM(0) on is saved and loaded. */
@@ -259,14 +283,13 @@ xmm_bytes(const struct soft *c)
 enum helper_result
 fpu_fxsave(struct soft *c, const struct insn *in)
 {
-	u64 lin = insn_lin(c, in);
 	unsigned end = FX_XMM(0) + xmm_bytes(c), acc = acc_ss(in);
 	enum helper_result r;
 	u8 image[FX_BYTES];
 
-	if (!fx_ready(c, lin))
+	if (!fx_ready(c, in))
 		return HELPER_FAULT;
-	r = mem_probe_write(c, lin, FX_BYTES, acc);
+	r = image_probe(c, in, ACC_WRITE);
 	if (r != HELPER_NEXT)
 		return r;
 	fpu_leave(c);
@@ -278,7 +301,7 @@ fpu_fxsave(struct soft *c, const struct insn *in)
 		put_le32(image + FX_FDP + 4, c->x87.ds);
 	}
 	for (unsigned at = 0; at < end; at += 32) {
-		r = mem_write(c, lin + at, image + at, 32, acc);
+		r = mem_write(c, fpu_lin(c, in, at), image + at, 32, acc);
 		if (r != HELPER_NEXT)
 			return r;
 	}
@@ -288,15 +311,17 @@ fpu_fxsave(struct soft *c, const struct insn *in)
 enum helper_result
 fpu_fxrstor(struct soft *c, const struct insn *in)
 {
-	u64 lin = insn_lin(c, in);
 	unsigned bytes = xmm_bytes(c), acc = acc_ss(in);
 	enum helper_result r;
 	u8 image[FX_BYTES];
 
-	if (!fx_ready(c, lin))
+	if (!fx_ready(c, in))
 		return HELPER_FAULT;
+	r = image_probe(c, in, ACC_READ);
+	if (r != HELPER_NEXT)
+		return r;
 	for (unsigned at = 0; at < FX_BYTES; at += 64) {
-		r = mem_read(c, lin + at, image + at, 64, acc);
+		r = mem_read(c, fpu_lin(c, in, at), image + at, 64, acc);
 		if (r != HELPER_NEXT)
 			return r;
 	}

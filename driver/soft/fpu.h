@@ -94,6 +94,10 @@ fpu_pending(const struct soft *c)
 bool fpu_simd(struct soft *c, s32 stub, void *reg, unsigned reg_bytes, void *rm,
 	      bool sets_flags);
 
+/* Linear address of the byte at off of a memory operand; offsets wrap at the
+ * address size. */
+u64 fpu_lin(const struct soft *c, const struct insn *in, unsigned off);
+
 /* FNINIT */
 void fpu_init(struct soft *c);
 

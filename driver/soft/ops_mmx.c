@@ -48,7 +48,8 @@ UOP(mmx_load16)
 	UOP(mmx_probe##BYTES) \
 	{ \
 		if (!tlb_write(tlb, EA_X, BYTES) && \
-		    mem_probe_write(c, EA_X, BYTES, SS_OF) != HELPER_NEXT) \
+		    mem_probe(c, EA_X, BYTES, ACC_WRITE | SS_OF) != \
+			HELPER_NEXT) \
 			return soft_fault(c, op); \
 		NEXT; \
 	}
@@ -80,19 +81,16 @@ UOP(mmx_int)
 	NEXT;
 }
 
-/* An unmasked exception leaves the x87 state as it was, TOP included. */
+/* An unmasked exception comes after the change of the x87 state. */
 UOP(mmx_fp)
 {
-	unsigned top = get_le16(c->fx + FX_FSW) >> FSW_TOP_SHIFT & 7;
 	unsigned bytes = op->reg >= SLOT_MM ? 8 : 16;
 
 	fpu_set_top(c, 0);
-	if (!fpu_simd(c, op->imm, slot_at(c, op->reg), bytes,
-		      slot_at(c, op->base), false)) {
-		fpu_set_top(c, top);
-		return soft_fault(c, op);
-	}
 	set_valid(c);
+	if (!fpu_simd(c, op->imm, slot_at(c, op->reg), bytes,
+		      slot_at(c, op->base), false))
+		return soft_fault(c, op);
 	mark_written(c, op);
 	NEXT;
 }
@@ -109,12 +107,15 @@ mmx_maskmovq(struct soft *c, const struct insn *in)
 {
 	u64 lin = insn_lin(c, in);
 	u8 data[8], mask[8];
-	u8 *p = mem_slow(c, lin, 8, ACC_RMW | (insn_is_ss(in) ? ACC_SS : 0));
+	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
+	u8 *p;
 
-	if (!p)
-		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
+	/* Faults come after the change of the x87 state. */
 	fpu_set_top(c, 0);
 	set_valid(c);
+	p = mem_slow(c, lin, 8, ACC_RMW | ss);
+	if (!p)
+		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	memcpy(data, c->fx + FX_ST(in->modrm_reg & 7), sizeof(data));
 	memcpy(mask, c->fx + FX_ST(in->modrm_rm & 7), sizeof(mask));
 	for (unsigned i = 0; i < 8; i++)

@@ -233,8 +233,13 @@ sse_maskmovdqu(struct soft *c, const struct insn *in)
 	u64 lin = insn_lin(c, in);
 	const u8 *data = c->fx + FX_XMM(in->modrm_reg);
 	const u8 *mask = c->fx + FX_XMM(in->modrm_rm);
-	u8 *p = mem_slow(c, lin, 16, ACC_RMW | (insn_is_ss(in) ? ACC_SS : 0));
+	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
+	u8 *p;
 
+	/* The first half's page comes before a non-canonical second half. */
+	if (mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
+		return HELPER_FAULT;
+	p = mem_slow(c, lin, 16, ACC_RMW | ss);
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	for (unsigned i = 0; i < 16; i++)

@@ -55,58 +55,39 @@ extern const struct sse_forms sse_move[SSE_MOVE_COUNT];
 
 /* X(MNEMONIC, mnemonic, kind). Kinds: I integer and logic on 16 bytes, no
  * MXCSR; P packed, D double, S single under MXCSR. */
+/* clang-format off */
 #define SSE_HOT_INT(X) \
-	X(PAND, pand, I) \
-	X(PANDN, pandn, I) X(POR, por, I) X(PXOR, pxor, I) X(PADDB, paddb, I) \
-	    X(PADDW, paddw, I) X(PADDD, paddd, I) X(PADDQ, paddq, I) \
-		X(PSUBB, psubb, I) X(PSUBW, psubw, I) X(PSUBD, psubd, I) \
-		    X(PSUBQ, psubq, I) X(PCMPEQB, pcmpeqb, \
-					 I) X(PCMPEQW, pcmpeqw, \
-					      I) X(PCMPEQD, pcmpeqd, I) \
-			X(PCMPGTB, pcmpgtb, I) X(PCMPGTW, pcmpgtw, \
-						 I) X(PCMPGTD, pcmpgtd, \
-						      I) X(PMINUB, pminub, I) \
-			    X(PMAXUB, pmaxub, I) X(PMINSW, pminsw, \
-						   I) X(PMAXSW, pmaxsw, I) \
-				X(PUNPCKLBW, punpcklbw, \
-				  I) X(PUNPCKHBW, punpckhbw, \
-				       I) X(PUNPCKLWD, punpcklwd, \
-					    I) X(PUNPCKHWD, punpckhwd, I) \
-				    X(PUNPCKLDQ, punpckldq, \
-				      I) X(PUNPCKHDQ, punpckhdq, \
-					   I) X(PUNPCKLQDQ, punpcklqdq, I) \
-					X(PUNPCKHQDQ, punpckhqdq, \
-					  I) X(PACKUSWB, packuswb, \
-					       I) X(PACKSSWB, packsswb, I) \
-					    X(PACKSSDW, packssdw, \
-					      I) X(PMULLW, pmullw, \
-						   I) X(PMULHW, pmulhw, I) \
-						X(PMULHUW, pmulhuw, \
-						  I) X(PMULUDQ, pmuludq, I) \
-						    X(PMADDWD, pmaddwd, \
-						      I) X(PSADBW, psadbw, I) \
-							X(PAVGB, pavgb, I) \
-							    X(PADDUSB, \
-							      paddusb, \
-							      I) X(PSUBUSB, \
-								   psubusb, I) \
-								X(PSHUFB, \
-								  pshufb, I)
-
+	X(PAND, pand, I) X(PANDN, pandn, I) X(POR, por, I) X(PXOR, pxor, I) \
+	X(PADDB, paddb, I) X(PADDW, paddw, I) X(PADDD, paddd, I) \
+	X(PADDQ, paddq, I) X(PSUBB, psubb, I) X(PSUBW, psubw, I) \
+	X(PSUBD, psubd, I) X(PSUBQ, psubq, I) X(PCMPEQB, pcmpeqb, I) \
+	X(PCMPEQW, pcmpeqw, I) X(PCMPEQD, pcmpeqd, I) X(PCMPGTB, pcmpgtb, I) \
+	X(PCMPGTW, pcmpgtw, I) X(PCMPGTD, pcmpgtd, I) X(PMINUB, pminub, I) \
+	X(PMAXUB, pmaxub, I) X(PMINSW, pminsw, I) X(PMAXSW, pmaxsw, I) \
+	X(PUNPCKLBW, punpcklbw, I) X(PUNPCKHBW, punpckhbw, I) \
+	X(PUNPCKLWD, punpcklwd, I) X(PUNPCKHWD, punpckhwd, I) \
+	X(PUNPCKLDQ, punpckldq, I) X(PUNPCKHDQ, punpckhdq, I) \
+	X(PUNPCKLQDQ, punpcklqdq, I) X(PUNPCKHQDQ, punpckhqdq, I) \
+	X(PACKUSWB, packuswb, I) X(PACKSSWB, packsswb, I) \
+	X(PACKSSDW, packssdw, I) X(PMULLW, pmullw, I) X(PMULHW, pmulhw, I) \
+	X(PMULHUW, pmulhuw, I) X(PMULUDQ, pmuludq, I) X(PMADDWD, pmaddwd, I) \
+	X(PSADBW, psadbw, I) X(PAVGB, pavgb, I) X(PADDUSB, paddusb, I) \
+	X(PSUBUSB, psubusb, I) X(PSHUFB, pshufb, I)
 #define SSE_HOT_FP(X) \
-	X(ADDSD, addsd, D) \
-	X(SUBSD, subsd, D) X(MULSD, mulsd, D) X(DIVSD, divsd, D) \
-	    X(SQRTSD, sqrtsd, D) X(MINSD, minsd, D) X(MAXSD, maxsd, D) \
-		X(CVTSD2SS, cvtsd2ss, D) X(ADDSS, addss, S) X(SUBSS, subss, S) \
-		    X(MULSS, mulss, S) X(DIVSS, divss, S) X(SQRTSS, sqrtss, S) \
-			X(MINSS, minss, S) X(MAXSS, maxss, S) \
-			    X(CVTSS2SD, cvtss2sd, S) X(ADDPD, addpd, P) \
-				X(SUBPD, subpd, P) X(MULPD, mulpd, P) \
-				    X(DIVPD, divpd, P) X(ADDPS, addps, P) \
-					X(SUBPS, subps, P) X(MULPS, mulps, P) \
-					    X(DIVPS, divps, P) \
-						X(CVTDQ2PS, cvtdq2ps, P) \
-						    X(CVTTPS2DQ, cvttps2dq, P)
+	X(ADDSD, addsd, D) X(SUBSD, subsd, D) X(MULSD, mulsd, D) \
+	X(DIVSD, divsd, D) X(SQRTSD, sqrtsd, D) X(MINSD, minsd, D) \
+	X(MAXSD, maxsd, D) X(CVTSD2SS, cvtsd2ss, D) X(ADDSS, addss, S) \
+	X(SUBSS, subss, S) X(MULSS, mulss, S) X(DIVSS, divss, S) \
+	X(SQRTSS, sqrtss, S) X(MINSS, minss, S) X(MAXSS, maxss, S) \
+	X(CVTSS2SD, cvtss2sd, S) X(ADDPD, addpd, P) X(SUBPD, subpd, P) \
+	X(MULPD, mulpd, P) X(DIVPD, divpd, P) X(ADDPS, addps, P) \
+	X(SUBPS, subps, P) X(MULPS, mulps, P) X(DIVPS, divps, P) \
+	X(CVTDQ2PS, cvtdq2ps, P) X(CVTTPS2DQ, cvttps2dq, P)
+/* Shifts by an immediate, in disp. */
+#define SSE_SHIFTS(X) \
+	X(PSLLW, psllw) X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) \
+	X(PSRLD, psrld) X(PSRLQ, psrlq) X(PSRAW, psraw) X(PSRAD, psrad)
+/* clang-format on */
 
 #define SSE_HOT(X) SSE_HOT_INT(X) SSE_HOT_FP(X)
 
@@ -114,11 +95,6 @@ extern const struct sse_forms sse_move[SSE_MOVE_COUNT];
 enum sse_hot { SSE_HOT(SSE_ENUM) SSE_HOT_COUNT };
 extern const struct sse_forms sse_hot[SSE_HOT_COUNT];
 
-/* Shifts by an immediate, in disp; imm is the stub. */
-#define SSE_SHIFTS(X) \
-	X(PSLLW, psllw) \
-	X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) X(PSRLD, psrld) \
-	    X(PSRLQ, psrlq) X(PSRAW, psraw) X(PSRAD, psrad)
 #define SSE_SHIFT_ENUM(M, m) SSE_SHIFT_##M,
 enum sse_shift { SSE_SHIFTS(SSE_SHIFT_ENUM) SSE_SHIFT_COUNT };
 extern const uop_fn sse_shift[SSE_SHIFT_COUNT];

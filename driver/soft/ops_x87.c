@@ -133,11 +133,21 @@ UOP(x87_comi)
  * read, too, so that what mem_slow() wants committed is what was there. */
 #define STORE_ACC (LIVE ? ACC_WRITE : ACC_RMW)
 
+/* Ten bytes are accessed as eight and two, which shows where the two are
+ * beyond the canonical addresses and the eight cause a page fault. */
+static COLD void *
+operand_slow(struct soft *c, u64 lin, unsigned bytes, unsigned acc)
+{
+	if (bytes == 10 && mem_probe(c, lin, 8, acc) != HELPER_NEXT)
+		return NULL;
+	return mem_slow(c, lin, bytes, acc);
+}
+
 #define X87_MEM(name, BYTES, FIND, ACC, AFTER) \
 	static COLD UOP(name##_cold) \
 	{ \
 		u64 lin = EA_X; \
-		void *p = mem_slow(c, lin, BYTES, (ACC) | SS_OF); \
+		void *p = operand_slow(c, lin, BYTES, (ACC) | SS_OF); \
 \
 		if (!p) \
 			return soft_fault(c, op); \
@@ -259,6 +269,35 @@ env_bytes(const struct insn *in)
 	return in->opsize == 2 ? ENV16_BYTES : ENV32_BYTES;
 }
 
+/* Whether an image of that size can be accessed. Its first word and its last
+ * byte are asked for, in this order. */
+static enum helper_result
+env_probe(struct soft *c, const struct insn *in, unsigned bytes, unsigned acc)
+{
+	enum helper_result r;
+
+	acc |= acc_ss(in);
+	r = mem_probe(c, insn_lin(c, in), in->opsize == 2 ? 2 : 4, acc);
+	if (r == HELPER_NEXT)
+		r = mem_probe(c, fpu_lin(c, in, bytes - 1), 1, acc);
+	return r;
+}
+
+/* Parts that are too big to become exits. */
+static enum helper_result
+image_read(struct soft *c, const struct insn *in, unsigned off, u8 *buf,
+	   unsigned bytes)
+{
+	return mem_read(c, fpu_lin(c, in, off), buf, bytes, acc_ss(in));
+}
+
+static enum helper_result
+image_write(struct soft *c, const struct insn *in, unsigned off, const u8 *buf,
+	    unsigned bytes)
+{
+	return mem_write(c, fpu_lin(c, in, off), buf, bytes, acc_ss(in));
+}
+
 /* SDM 1 8.1.7: valid 0, zero 1, special 2, empty 3. */
 static unsigned
 tag_of(const u8 *st)
@@ -349,9 +388,12 @@ x87_fnstenv(struct soft *c, const struct insn *in)
 	enum helper_result r;
 	u8 env[ENV_MAX];
 
+	r = env_probe(c, in, bytes, ACC_WRITE);
+	if (r != HELPER_NEXT)
+		return r;
 	fpu_x87_out(c);
 	env_make(c, env, bytes);
-	r = mem_write(c, insn_lin(c, in), env, bytes, acc_ss(in));
+	r = image_write(c, in, 0, env, bytes);
 	if (r != HELPER_NEXT && r != HELPER_EXIT)
 		return r;
 	put_le16(c->fx + FX_FCW, fcw(c) | FCW_EXCEPT);
@@ -366,7 +408,9 @@ x87_fldenv(struct soft *c, const struct insn *in)
 	enum helper_result r;
 	u8 env[ENV_MAX];
 
-	r = mem_read(c, insn_lin(c, in), env, bytes, acc_ss(in));
+	r = env_probe(c, in, bytes, ACC_READ);
+	if (r == HELPER_NEXT)
+		r = image_read(c, in, 0, env, bytes);
 	if (r != HELPER_NEXT)
 		return r;
 	fpu_x87_out(c);
@@ -378,24 +422,21 @@ enum helper_result
 x87_fnsave(struct soft *c, const struct insn *in)
 {
 	unsigned bytes = env_bytes(in), half = REGS_BYTES / 2;
-	u64 lin = insn_lin(c, in);
-	enum helper_result r;
 	u8 env[ENV_MAX], regs[REGS_BYTES];
+	enum helper_result r;
 
-	r = mem_probe_write(c, lin, bytes + REGS_BYTES, acc_ss(in));
+	r = env_probe(c, in, bytes + REGS_BYTES, ACC_WRITE);
 	if (r != HELPER_NEXT)
 		return r;
 	fpu_x87_out(c);
 	env_make(c, env, bytes);
 	for (unsigned i = 0; i < 8; i++)
 		memcpy(regs + REG_BYTES * i, c->fx + FX_ST(i), REG_BYTES);
-	/* Parts this big never become exits, and all can be written. */
-	r = mem_write(c, lin, env, bytes, acc_ss(in));
+	r = image_write(c, in, 0, env, bytes);
 	if (r == HELPER_NEXT)
-		r = mem_write(c, lin + bytes, regs, half, acc_ss(in));
+		r = image_write(c, in, bytes, regs, half);
 	if (r == HELPER_NEXT)
-		r = mem_write(c, lin + bytes + half, regs + half, half,
-			      acc_ss(in));
+		r = image_write(c, in, bytes + half, regs + half, half);
 	if (r == HELPER_NEXT || r == HELPER_EXIT)
 		fpu_init(c);
 	return r;
@@ -405,16 +446,16 @@ enum helper_result
 x87_frstor(struct soft *c, const struct insn *in)
 {
 	unsigned bytes = env_bytes(in), half = REGS_BYTES / 2;
-	u64 lin = insn_lin(c, in);
-	enum helper_result r;
 	u8 env[ENV_MAX], regs[REGS_BYTES];
+	enum helper_result r;
 
-	r = mem_read(c, lin, env, bytes, acc_ss(in));
+	r = env_probe(c, in, bytes + REGS_BYTES, ACC_READ);
 	if (r == HELPER_NEXT)
-		r = mem_read(c, lin + bytes, regs, half, acc_ss(in));
+		r = image_read(c, in, 0, env, bytes);
 	if (r == HELPER_NEXT)
-		r = mem_read(c, lin + bytes + half, regs + half, half,
-			     acc_ss(in));
+		r = image_read(c, in, bytes, regs, half);
+	if (r == HELPER_NEXT)
+		r = image_read(c, in, bytes + half, regs + half, half);
 	if (r != HELPER_NEXT)
 		return r;
 	fpu_x87_out(c);
