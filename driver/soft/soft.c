@@ -285,6 +285,8 @@ left(struct soft_vm *v, bool stepped)
 		return false;
 	case LEAVE_DONE:
 		c->ip = c->next_ip;
+		/* Not STI: HLT, a port, MMIO. An older shadow is over. */
+		c->int_shadow = false;
 		if (stepped && !trap_step(c))
 			return false;
 		return false;
