@@ -25,6 +25,7 @@ GUEST_CODE(code_bad_read, "mov (%rbx), %rax");
 GUEST_CODE(code_div, "xor %ecx, %ecx; div %ecx");
 GUEST_CODE(code_dr7, "mov %rax, %dr7");
 GUEST_CODE(code_into, ".code32; mov $0x7fffffff, %eax; inc %eax; into");
+GUEST_CODE(code_into_alone, ".code32; into");
 GUEST_CODE(code_int32, ".code32; int $0x80");
 GUEST_CODE(code_iretq, "iretq");
 GUEST_CODE(code_sti_hlt, "sti; hlt");
@@ -286,6 +287,60 @@ test_sys_event_refuses_handlers_that_are_no_64_bit_code(void **state)
 }
 
 static void
+test_sys_event_refuses_a_handler_beyond_the_address_space(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_int80);
+	put_le32(w->ram + W_IDT + 0x80 * 16 + 8, 0x8000);
+	sys_world_expect_fault(w, EXC_GP, 0, 0);
+}
+
+/* The processor's own reads and pushes are supervisor accesses. */
+static void
+test_sys_event_tables_may_be_hidden_from_users(void **state)
+{
+	static const u32 pages[] = {W_GDT, W_IDT, W_TSS, W_STACK0 - 0x1000};
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_int80);
+	sys_world_user(w);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		sys_world_pte(w, pages[i], pages[i] | 3);
+	sys_world_run(w);
+	sys_world_event(w, 0x80, false);
+}
+
+/* All ones make no gate. */
+static void
+test_sys_event_tables_on_a_device_shut_down(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_int80);
+	w->s.idt.base = W_MMIO;
+	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
+	sys_world_close(w);
+	setup(state);
+	sys_world_code(w, code_int80);
+	w->s.gdt.base = W_MMIO;
+	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
+}
+
+/* Whatever is pushed to a device is lost, and nothing else happens. */
+static void
+test_sys_event_stack_on_a_device_keeps_nothing(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_int80);
+	w->s.gpr[RSP] = W_MMIO + 0x800;
+	assert_int_equal(sys_world_run(w), HV_EXIT_HLT);
+	assert_int_equal(w->s.gpr[R14], 0x80);
+	assert_int_equal(w->s.gpr[R15], W_MMIO + 0x800 - 40);
+}
+
+static void
 test_sys_event_refuses_null_and_foreign_selectors(void **state)
 {
 	static const struct {
@@ -513,6 +568,18 @@ test_sys_event_into_traps_on_overflow(void **state)
 	assert_int_equal(f.rip, W_CODE + 7);
 }
 
+static void
+test_sys_event_into_does_nothing_else(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_into_alone);
+	sys_world_kernel32(w);
+	w->s.rflags = FL_CF;
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.rip, W_CODE + 2);
+}
+
 /* --- from outside ----------------------------------------------------- */
 
 static void
@@ -622,6 +689,11 @@ main(void)
 	    T(test_sys_event_single_step_sets_bs_and_clears_tf),
 	    T(test_sys_event_general_detect_guards_debug_registers),
 	    T(test_sys_event_into_traps_on_overflow),
+	    T(test_sys_event_into_does_nothing_else),
+	    T(test_sys_event_refuses_a_handler_beyond_the_address_space),
+	    T(test_sys_event_tables_may_be_hidden_from_users),
+	    T(test_sys_event_tables_on_a_device_shut_down),
+	    T(test_sys_event_stack_on_a_device_keeps_nothing),
 	    T(test_sys_event_interrupt_ends_a_halt),
 	    T(test_sys_event_interrupt_is_benign_whatever_its_vector),
 	    T(test_sys_event_nmi_waits_for_iret),

@@ -488,6 +488,20 @@ test_sys_far_jmp_through_memory(void **state)
 }
 
 static void
+test_sys_far_jmp_may_enter_conforming_code_and_marks_it(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_ljmpq);
+	sys_world_gdt(w, W_SPARE,
+		      sys_world_desc(0, 0xfffff, (W_CODE64 | 4) & ~1u));
+	put_pointer(w, TARGET, 8, W_SPARE);
+	sys_world_run(w);
+	assert_int_equal(sys_world_event(w, 0x80, false).cs, W_SPARE);
+	assert_int_equal(w->ram[W_GDT + W_SPARE + 5], 0x9f);
+}
+
+static void
 test_sys_far_jmp_direct_leads_from_compat_to_64_bit(void **state)
 {
 	struct sys_world *w = *state;
@@ -632,6 +646,27 @@ test_sys_far_call_gate_takes_the_inner_stack(void **state)
 	assert_int_equal(get_le64(at + 24), W_USER_DS);
 }
 
+/* RSP0 ends at byte 11 of the TSS. */
+static void
+test_sys_far_call_gate_needs_the_stack_in_the_tss(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_lcall);
+	put_gate(w, W_CS64, TARGET, 0xec);
+	put_pointer(w, 0, 4, W_SPARE | 3);
+	sys_world_user(w);
+	w->s.tr.limit_bytes = 11;
+	sys_world_run(w);
+	sys_world_event(w, 0x80, false);
+	put_pointer(w, 0, 4, W_SPARE | 3);
+	w->s.gpr[RSP] = W_STACK;
+	sys_world_user(w);
+	w->s.tr.limit_bytes = 10;
+	/* and no stack for the event either: #TS, #TS, double fault */
+	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
+}
+
 static void
 test_sys_far_call_gate_same_level_pushes_two_items(void **state)
 {
@@ -681,6 +716,26 @@ test_sys_far_call_gate_refusals(void **state)
 		w->ram[W_GDT + W_SPARE + 13] = rows[i].upper;
 		put_pointer(w, 0, 4, W_SPARE | (rows[i].user ? 3 : 0));
 		sys_world_expect_fault(w, rows[i].vector, rows[i].error, 0);
+	}
+}
+
+/* Stacks beyond the address space are #SS. */
+static void
+test_sys_far_non_canonical_stacks_are_ss(void **state)
+{
+	struct sys_world *w = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 0)
+			sys_world_code(w, code_iretq);
+		else if (i == 1)
+			sys_world_code(w, code_lretq);
+		else
+			sys_world_code(w, code_lcallq);
+		put_pointer(w, TARGET, 8, W_CS64);
+		w->s.gpr[RSP] = NONCANON + 0x1000;
+		sys_world_gate(w, EXC_SS, W_CS64, 0x8e, 1);
+		sys_world_expect_fault(w, EXC_SS, 0, 0);
 	}
 }
 
@@ -883,14 +938,17 @@ main(void)
 	    T(test_sys_far_lret_to_an_outer_level_releases_both_stacks),
 	    T(test_sys_far_lret_widths_and_compat_mode),
 	    T(test_sys_far_jmp_through_memory),
+	    T(test_sys_far_jmp_may_enter_conforming_code_and_marks_it),
 	    T(test_sys_far_jmp_direct_leads_from_compat_to_64_bit),
 	    T(test_sys_far_call_pushes_by_operand_size),
 	    T(test_sys_far_call_16_bit_truncates_its_target),
 	    T(test_sys_far_jmp_checks_its_code_segment),
 	    T(test_sys_far_jmp_from_cpl3_may_use_conforming_code),
 	    T(test_sys_far_call_gate_takes_the_inner_stack),
+	    T(test_sys_far_call_gate_needs_the_stack_in_the_tss),
 	    T(test_sys_far_call_gate_same_level_pushes_two_items),
 	    T(test_sys_far_call_gate_refusals),
+	    T(test_sys_far_non_canonical_stacks_are_ss),
 	    T(test_sys_far_syscall_enters_the_kernel),
 	    T(test_sys_far_syscall_from_compat_mode_uses_cstar),
 	    T(test_sys_far_sysret_returns_to_either_mode),

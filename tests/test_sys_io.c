@@ -214,7 +214,7 @@ test_sys_io_bitmap_ends_with_the_tss(void **state)
 	    {7, 0x68, 0x69, true},	   {8, 0x68, 0x69, false},
 	    {8, 0x68, 0x6a, true},	   {0xffff, 0x68, 0x2068, true},
 	    {0xffff, 0x68, 0x2067, false}, {0, 0x68, 0x66, false},
-	    {0, 0xffff, 0xffff, false},
+	    {0, 0xffff, 0xffff, false},	   {0, 0, 0x67, true},
 	};
 	struct sys_world *w = *state;
 
@@ -233,6 +233,19 @@ test_sys_io_bitmap_ends_with_the_tss(void **state)
 		sys_world_run(w);
 		assert_io(w, true, rows[i].port, 2, 1);
 	}
+}
+
+static void
+test_sys_io_bitmap_may_be_hidden_from_users(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_out16);
+	put_bitmap(w, 0x68, 0x2068);
+	sys_world_user(w);
+	sys_world_pte(w, W_TSS, W_TSS | 3);
+	sys_world_run(w);
+	assert_io(w, true, 0x1f0, 2, 1);
 }
 
 /* --- INS -------------------------------------------------------------- */
@@ -572,6 +585,7 @@ main(void)
 	    T(test_sys_io_iopl_lets_pass),
 	    T(test_sys_io_bitmap_decides_port_by_port),
 	    T(test_sys_io_bitmap_ends_with_the_tss),
+	    T(test_sys_io_bitmap_may_be_hidden_from_users),
 	    T(test_sys_io_insb_moves_one),
 	    T(test_sys_io_rep_ins_batches_to_the_end_of_the_page),
 	    T(test_sys_io_rep_ins_overwrites_code),

@@ -15,6 +15,9 @@ GUEST_CODE(code_set_cr3, "mov %rax, %cr3; mov %cr3, %rbx");
 GUEST_CODE(code_set_cr4, "mov %rax, %cr4");
 GUEST_CODE(code_set_cr8, "mov %rax, %cr8; mov %cr8, %rbx");
 GUEST_CODE(code_get_cr0, "mov %cr0, %rax");
+GUEST_CODE(code_get_crs, "mov %cr0, %rax; mov %cr2, %rbx; mov %cr3, %rcx;"
+			 "mov %cr4, %rdx; mov %cr8, %rsi");
+GUEST_CODE(code_set_cr0_32, ".code32; mov %eax, %cr0");
 GUEST_CODE(code_cr1, ".byte 0x0f, 0x20, 0xc8");
 GUEST_CODE(code_smsw, "mov $-1, %rax; mov %rax, %rbx; smsw %rax;"
 		      "smsw %bx; movl $-1, 0x30000; smsw 0x30000");
@@ -116,6 +119,55 @@ test_sys_regs_cr0_refuses_what_makes_no_sense(void **state)
 	/* ET cannot be cleared, undefined bits do not stick */
 	try_rax(w, (cr0 & ~CR0_ET) | BIT(6) | BIT(28), true);
 	assert_int_equal(w->s.cr0, cr0);
+}
+
+static void
+test_sys_regs_control_registers_read_back(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_get_crs);
+	w->s.cr2 = 0x1234567890;
+	w->s.cr8 = 9;
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RAX], w->s.cr0);
+	assert_int_equal(w->s.gpr[RBX], 0x1234567890);
+	assert_int_equal(w->s.gpr[RCX], W_PML4);
+	assert_int_equal(w->s.gpr[RDX], w->s.cr4);
+	assert_int_equal(w->s.gpr[RSI], 9);
+}
+
+/* Paging goes on with LME set, and long mode begins; it ends when paging goes
+ * off, which compatibility mode may do. Events have no legacy form yet: the
+ * #GP of a refusal shuts down. */
+static void
+test_sys_regs_paging_enters_and_leaves_long_mode(void **state)
+{
+	struct sys_world *w = *state;
+	u64 on = w->s.cr0;
+
+	sys_world_code(w, code_set_cr0_32);
+	sys_world_kernel32(w);
+	try_rax(w, on & ~CR0_PG, true);
+	assert_int_equal(w->s.efer & (EFER_LME | EFER_LMA), EFER_LME);
+	assert_int_equal(w->s.cr0, on & ~CR0_PG);
+	try_rax(w, on, true);
+	assert_int_equal(w->s.efer & (EFER_LME | EFER_LMA),
+			 EFER_LME | EFER_LMA);
+	assert_int_equal(w->s.cr0, on);
+
+	/* not without PAE, not into a segment with L set */
+	try_rax(w, on & ~CR0_PG, true);
+	restart(w);
+	w->s.gpr[RAX] = on;
+	w->s.cr4 &= ~CR4_PAE;
+	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
+	assert_int_equal(w->s.cr0, on & ~CR0_PG);
+	restart(w);
+	w->s.cr4 |= CR4_PAE;
+	w->s.seg[SEG_CS].attr |= ATTR_L;
+	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
+	assert_int_equal(w->s.cr0, on & ~CR0_PG);
 }
 
 /* WP counts at once: the TLB forgets what it knew. */
@@ -310,7 +362,7 @@ test_sys_regs_msrs_hold_what_they_may(void **state)
 	    {0x175, 0xffff800000000000, 0x800000000000},
 	    {0x176, 0x00007fffffffffff, 0xffff000000000000},
 	    {0x277, 0x0007040600070106, 0x0007040600070206},
-	    {0x2ff, 0x0c06, 0x0c02},
+	    {0x2ff, 0x0c06, 0x0c07},
 	    {0xc0000080, EFER_SCE | EFER_LME | EFER_LMA, BIT(12)},
 	    {0xc0000080, EFER_LME | EFER_LMA, EFER_SCE}, /* LME, paging on */
 	    {0xc0000081, 0x0023001000000000, 0},
@@ -673,6 +725,14 @@ test_sys_regs_flag_instructions_fault_whole(void **state)
 	w->s.rip = W_CODE;
 	w->s.gpr[RSP] = W_DATA + 8;
 	sys_world_expect_fault(w, EXC_PF, 0, 0);
+	sys_world_gate(w, EXC_SS, W_CS64, 0x8e, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		if (i)
+			sys_world_code(w, code_pushf);
+		w->s.rip = W_CODE;
+		w->s.gpr[RSP] = BIT(62);
+		sys_world_expect_fault(w, EXC_SS, 0, 0);
+	}
 }
 
 static void
@@ -693,6 +753,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(test_sys_regs_cr0_refuses_what_makes_no_sense),
+	    T(test_sys_regs_control_registers_read_back),
+	    T(test_sys_regs_paging_enters_and_leaves_long_mode),
 	    T(test_sys_regs_cr0_wp_guards_read_only_pages),
 	    T(test_sys_regs_cr2_cr3_cr8_hold_values),
 	    T(test_sys_regs_cr4_knows_its_features_only),

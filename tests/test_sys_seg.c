@@ -41,6 +41,18 @@ GUEST_CODE(code_ask_user,
 GUEST_CODE(code_lar_forms,
 	   "mov $-1, %rbx; mov $-1, %rcx; .byte 0x48; lar %eax, %ebx;"
 	   "lar %ax, %cx; lsl 0x30000, %rdx");
+GUEST_CODE(code_ss_load, "mov (%rbp), %ds");
+GUEST_CODE(code_ss_store, "mov %ds, (%rbp)");
+GUEST_CODE(code_ss_lfs, "lfs (%rbp), %eax");
+GUEST_CODE(code_ss_lgdt, "lgdt (%rbp)");
+GUEST_CODE(code_ss_sgdt, "sgdt (%rbp)");
+GUEST_CODE(code_ss_lldt, "lldt (%rbp)");
+GUEST_CODE(code_ss_str, "str (%rbp)");
+GUEST_CODE(code_ss_lar, "lar (%rbp), %eax");
+GUEST_CODE(code_ss_smsw, "smsw (%rbp)");
+GUEST_CODE(code_ss_lmsw, "lmsw (%rbp)");
+GUEST_CODE(code_ss_ljmp, "ljmpl *(%rbp)");
+GUEST_CODE(code_ds_lgdt, "lgdt (%rbx)");
 GUEST_CODE(code_arpl, ".code32; arpl %bx, %ax; setz %ch; arpl %bx, 0x30000;"
 		      "setz %cl");
 
@@ -261,6 +273,51 @@ test_sys_seg_load_from_memory_unpacks_every_field(void **state)
 	spare(w, 0x4093);
 	sys_world_expect_halt(w);
 	assert_int_equal(gs->limit_bytes, 0xabcde);
+}
+
+/* A table on a device is read like any memory there; the accessed bit is
+ * dropped. */
+static void
+test_sys_seg_load_from_a_table_on_a_device(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_load_ds);
+	w->s.gdt.base = W_MMIO;
+	w->s.gpr[RAX] = W_SPARE;
+	assert_int_equal(sys_world_run(w), HV_EXIT_MMIO);
+	assert_int_equal(w->x.mmio.gpa, W_MMIO_GPA + W_SPARE);
+	put_le64(w->x.mmio.data, sys_world_desc(1, 2, W_DATA_RW & ~1u));
+	assert_int_equal(sys_world_go_on(w), HV_EXIT_HLT);
+	assert_int_equal(w->s.seg[SEG_DS].sel, W_SPARE);
+	assert_int_equal(w->s.seg[SEG_DS].attr, W_DATA_RW);
+}
+
+/* Operands on a stack that lies beyond the address space are #SS, elsewhere
+ * #GP. */
+static void
+test_sys_seg_operands_tell_stack_from_data(void **state)
+{
+	static const struct {
+		const u8 *from, *to;
+	} rows[] = {
+#define C(name) {name, name##_end}
+	    C(code_ss_load), C(code_ss_store), C(code_ss_lfs),	C(code_ss_lgdt),
+	    C(code_ss_sgdt), C(code_ss_lldt),  C(code_ss_str),	C(code_ss_lar),
+	    C(code_ss_smsw), C(code_ss_lmsw),  C(code_ss_ljmp),
+	};
+	struct sys_world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		restart(w);
+		sys_world_place(w, W_CODE, rows[i].from, rows[i].to);
+		w->s.gpr[RBP] = BIT(62);
+		sys_world_expect_fault(w, EXC_SS, 0, 0);
+	}
+	sys_world_code(w, code_ds_lgdt);
+	restart(w);
+	w->s.gpr[RBX] = BIT(62);
+	sys_world_expect_fault(w, EXC_GP, 0, 0);
 }
 
 /* In compatibility mode DS has a base. */
@@ -509,6 +566,12 @@ test_sys_seg_system_loads_refuse(void **state)
 		sys_world_expect_fault(w, rows[i].vector, rows[i].error, 0);
 		restart(w);
 	}
+	/* a good one, but in the LDT */
+	sys_world_code(w, code_ltr);
+	put_le64(w->ram + W_LDT + 8, sys_world_desc(0, 0x67, 0x89));
+	w->s.gpr[RAX] = 0x0c;
+	sys_world_expect_fault(w, EXC_GP, 0x0c, 0);
+	restart(w);
 	sys_world_user(w);
 	sys_world_expect_fault(w, EXC_GP, 0, 0);
 }
@@ -688,6 +751,8 @@ main(void)
 	    T(test_sys_seg_null_loads_by_segment_and_mode),
 	    T(test_sys_seg_fs_load_takes_base_and_mov_uses_it),
 	    T(test_sys_seg_load_from_memory_unpacks_every_field),
+	    T(test_sys_seg_load_from_a_table_on_a_device),
+	    T(test_sys_seg_operands_tell_stack_from_data),
 	    T(test_sys_seg_compat_ds_base_counts),
 	    T(test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction),
 	    T(test_sys_seg_store_widths),

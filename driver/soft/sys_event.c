@@ -272,8 +272,6 @@ sys_deliver(struct soft *c)
 	c->leave = LEAVE_NONE;
 	c->halted = false;
 	c->int_shadow = false;
-	if (ok && ev.vector == EXC_NMI && !ev.is_soft)
-		c->nmi_masked = true;
 	return ok;
 }
 

@@ -164,9 +164,8 @@ enum helper_result sys_desc_fetch(struct soft *c, u16 sel, u32 ext,
 enum helper_result sys_desc_mark(struct soft *c, struct sys_desc *d, u8 bits);
 
 /* Reads a system descriptor of long mode (16 bytes) that must lie in the GDT
- * and be of one of two types; #GP(sel) or #NP(sel) otherwise. */
-enum helper_result sys_desc_fetch_system(struct soft *c, u16 sel,
-					 unsigned type_a, unsigned type_b,
+ * and be of this type; #GP(sel) or #NP(sel) otherwise. */
+enum helper_result sys_desc_fetch_system(struct soft *c, u16 sel, unsigned type,
 					 struct sys_desc *d);
 
 void sys_seg_set_null(struct soft *c, unsigned seg, u16 sel);

@@ -218,7 +218,6 @@ msr_ask(struct soft *c, bool write, u64 *v)
 	}
 	a->valid = false;
 	a->gpa = name;
-	a->size_bytes = 8;
 	c->x->kind = HV_EXIT_MSR;
 	c->x->msr.index = (u32)c->r[RCX];
 	c->x->msr.write = write;

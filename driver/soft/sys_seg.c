@@ -100,7 +100,7 @@ sys_desc_mark(struct soft *c, struct sys_desc *d, u8 bits)
 }
 
 enum helper_result
-sys_desc_fetch_system(struct soft *c, u16 sel, unsigned type_a, unsigned type_b,
+sys_desc_fetch_system(struct soft *c, u16 sel, unsigned type,
 		      struct sys_desc *d)
 {
 	u64 high, bad = sel_error(sel, 0);
@@ -117,8 +117,7 @@ sys_desc_fetch_system(struct soft *c, u16 sel, unsigned type_a, unsigned type_b,
 		return res;
 	attr = d->seg.attr;
 	d->seg.base |= high << 32;
-	if ((attr & ATTR_S) ||
-	    (attr_type(attr) != type_a && attr_type(attr) != type_b) ||
+	if ((attr & ATTR_S) || attr_type(attr) != type ||
 	    (high & BITS(44, 40)) || !sys_canonical(d->seg.base))
 		return sys_raise_error(c, EXC_GP, (u32)bad);
 	if (!(attr & ATTR_P))

@@ -99,7 +99,7 @@ sys_lldt(struct soft *c, const struct insn *in)
 		c->ldt = (struct cpu_seg){.sel = sel, .attr = ATTR_UNUSABLE};
 		return HELPER_NEXT;
 	}
-	res = sys_desc_fetch_system(c, sel, SYS_LDT, SYS_LDT, &d);
+	res = sys_desc_fetch_system(c, sel, SYS_LDT, &d);
 	if (res == HELPER_NEXT)
 		c->ldt = d.seg;
 	return res;
@@ -119,7 +119,7 @@ sys_ltr(struct soft *c, const struct insn *in)
 		return res;
 	if (sel_is_null(sel))
 		return sys_gp(c);
-	res = sys_desc_fetch_system(c, sel, SYS_TSS_FREE, SYS_TSS_FREE, &d);
+	res = sys_desc_fetch_system(c, sel, SYS_TSS_FREE, &d);
 	if (res != HELPER_NEXT)
 		return res;
 	res = sys_desc_mark(c, &d, SYS_TSS_BUSY);
