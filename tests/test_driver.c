@@ -322,6 +322,7 @@ static const struct payload_case cases[] = {
     {"the interrupt window", TEST_IRQ_WINDOW, true, give_irq, after_irq},
     {"an interrupt wakes HLT", TEST_HLT, false, give_irq, after_hlt},
     {"NMI", TEST_NMI, false, give_nmi, NULL},
+    {"NMI masking", TEST_NMI_MASK, true, give_nmi, NULL},
     {"page faults", TEST_PAGE_FAULT, false, NULL, NULL},
     {"page-crossing faults", TEST_PAGE_CROSSING, true, NULL, NULL},
     {"exceptions", TEST_EXCEPTIONS, false, NULL, NULL},

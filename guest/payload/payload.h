@@ -73,7 +73,7 @@ enum payload_note {
 
 /* Some hosts' KVM emulates every instruction of ring 0, and knows few of them
  * (found: no INT n, SYSCALL, x87 or SSE arithmetic, XGETBV; CPUID, the TSC and
- * SS after interrupts as it likes). The tests are cut so that those marked
+ * NMI masking as it likes). The tests are cut so that those marked
  * "all" run there too. */
 enum payload_test {
 	TEST_ARITH,	    /* all: integer instructions and flags */
@@ -85,7 +85,8 @@ enum payload_test {
 	TEST_IRQ,	    /* all: injected vectors, IF on and off */
 	TEST_IRQ_WINDOW,    /* the exact place: STI's shadow, POPF */
 	TEST_HLT,	    /* all: STI; HLT is woken by an interrupt */
-	TEST_NMI,	    /* all: comes with IF clear, masked until IRETQ */
+	TEST_NMI,	    /* all: comes with IF clear */
+	TEST_NMI_MASK,	    /* and not inside its handler, until IRETQ */
 	TEST_PAGE_FAULT,    /* all: CR2 and error codes */
 	TEST_PAGE_CROSSING, /* a faulting store has stored nothing */
 	TEST_EXCEPTIONS,    /* all: #DE #DB #UD #NP #SS #GP */

@@ -251,6 +251,7 @@ void test_irq(void);
 void test_irq_window(void);
 void test_hlt(void);
 void test_nmi(void);
+void test_nmi_mask(void);
 void test_page_fault(void);
 void test_page_crossing(void);
 void test_exceptions(void);

@@ -217,6 +217,7 @@ payload_main(u64 test, u64 arg)
 	    [TEST_IRQ_WINDOW] = test_irq_window,
 	    [TEST_HLT] = test_hlt,
 	    [TEST_NMI] = test_nmi,
+	    [TEST_NMI_MASK] = test_nmi_mask,
 	    [TEST_PAGE_FAULT] = test_page_fault,
 	    [TEST_PAGE_CROSSING] = test_page_crossing,
 	    [TEST_EXCEPTIONS] = test_exceptions,
