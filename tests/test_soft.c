@@ -23,8 +23,7 @@
 #define TABLES2 0x120000u /* a second set of page tables */
 #define PTE_G	0x100u
 
-/* --- self-modifying code ----------------------------------------------------
- */
+/* --- self-modifying code --------------------------------------------- */
 
 /* The store changes the immediate of the very next instruction. */
 GUEST_CODE(code_smc_next, "movl $7, 1f+1(%rip); 1: mov $1, %ebx; hlt");
@@ -36,6 +35,10 @@ GUEST_CODE(code_smc_rep, "mov $0x40000, %edi; mov $0x30000, %esi;"
 			 "call *%rdi; mov %eax, %ebx;"
 			 "mov $0x40000, %edi; mov $6, %ecx; rep movsb;"
 			 "mov $0x40000, %edi; call *%rdi; hlt");
+/* The page was written before it held code. */
+GUEST_CODE(code_smc_data, "mov $0x40000, %edi; movb $0, 0x800(%rdi);"
+			  "call *%rdi; mov %eax, %ebx; movb $2, 1(%rdi);"
+			  "call *%rdi; hlt");
 GUEST_CODE(code_ret1, "mov $1, %eax; ret");
 GUEST_CODE(code_ret2, "mov $2, %eax; ret");
 GUEST_CODE(code_call_fn, "mov $0x40000, %edi; call *%rdi; hlt");
@@ -46,8 +49,7 @@ GUEST_CODE(code_call_ab, "mov $0x100ff0, %edi; call *%rdi; mov %eax, %ebx;"
 GUEST_CODE(code_jump_next, "jmp .+16");
 GUEST_CODE(code_straddle, "mov $0x11223344, %eax; ret");
 
-/* --- translation
- * ---------------------------------------------------------------- */
+/* --- translation ----------------------------------------------------- */
 
 /* Reads lin, moves its page, reads again with and without INVLPG. */
 GUEST_CODE(code_invlpg,
@@ -64,10 +66,11 @@ GUEST_CODE(code_cr3, "mov $0x100000, %edi; call *%rdi; mov %eax, %ebx;"
  * linear address: the return stack must not lead back to the old page. */
 GUEST_CODE(code_ras_cr3, "mov $0x100000, %edi; jmp *%rdi");
 GUEST_CODE(code_ras_page, "mov $0x44000, %esi; call *%rsi;"
-			  "mov $1, %ebx; hlt");
+			  "mov $1, %ebx; hlt;"
+			  "mov %r9, %r12; mov $0x100000, %edi; jmp *%rdi");
 GUEST_CODE(code_ras_page2, "mov $0x44000, %esi; call *%rsi;"
 			   "mov $2, %ebx; hlt");
-GUEST_CODE(code_ras_switch, "mov $0x120000, %eax; mov %rax, %cr3; ret");
+GUEST_CODE(code_ras_switch, "mov %r12, %cr3; ret");
 GUEST_CODE(code_wp, "mov %cr0, %rax; and $~0x10000, %rax; mov %rax, %cr0;"
 		    "movl $1, 0x100000; or $0x10000, %rax; mov %rax, %cr0;"
 		    "movl $2, 0x100000; hlt");
@@ -77,8 +80,12 @@ GUEST_CODE(code_sum, "xor %eax, %eax; xor %ecx, %ecx;"
 		     "cmp $0x1f0000, %rcx; jb 1b; dec %ebx; jnz 2f; hlt;"
 		     "2: xor %ecx, %ecx; jmp 1b");
 
-/* --- budgets
- * -------------------------------------------------------------------------- */
+GUEST_CODE(code_iretq, "iretq");
+/* Two pages 4 MiB apart: they share a slot of the TLB. */
+GUEST_CODE(code_write_two, "1: incl 0x30000; incl 0x430000; dec %ecx; jnz 1b;"
+			   "hlt; mov $4, %ecx; jmp 1b");
+
+/* --- budgets --------------------------------------------------------- */
 
 GUEST_CODE(code_spin, "1: inc %rbx; jmp 1b");
 GUEST_CODE(code_count, "mov $1000, %ecx; 1: dec %ecx; jnz 1b; hlt");
@@ -113,6 +120,17 @@ map(struct sys_world *w, u64 lin, u64 gpa)
 	sys_world_pte(w, lin, gpa | W_PTE_ALL);
 }
 
+/* Ends a HLT by an interrupt and runs to the next one, with caches as they
+ * are: sys_world_run() would begin afresh. */
+static void
+wake(struct sys_world *w)
+{
+	sys_world_gate(w, 0x80, W_CS64, 0x8e, 0);
+	PLACE(w, W_HANDLERS + 0x80 * 16, code_iretq);
+	w->hv->ops->interrupt(w->hv, 0x80);
+	assert_int_equal(sys_world_go_on(w), HV_EXIT_HLT);
+}
+
 static void
 test_soft_sees_own_store_at_once(void **state)
 {
@@ -141,6 +159,18 @@ test_soft_drops_code_under_rep_movs(void **state)
 	sys_world_code(w, code_smc_rep);
 	PLACE(w, FN, code_ret1);
 	PLACE(w, W_DATA, code_ret2);
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RBX], 1);
+	assert_int_equal(w->s.gpr[RAX], 2);
+}
+
+static void
+test_soft_drops_code_in_a_page_of_data(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_smc_data);
+	PLACE(w, FN, code_ret1);
 	sys_world_expect_halt(w);
 	assert_int_equal(w->s.gpr[RBX], 1);
 	assert_int_equal(w->s.gpr[RAX], 2);
@@ -322,13 +352,13 @@ test_soft_returns_into_the_current_address_space(void **state)
 	PLACE(w, 0x44000, code_ras_switch);
 	second_tables(w, ALIAS_A, FN2);
 	sys_world_code(w, code_ras_cr3);
-	/* The first run makes the links that the second could follow. */
-	w->s.cr3 = TABLES2;
+	/* The first turn makes the link that the second could follow. */
+	w->s.gpr[R12] = W_PML4;
+	w->s.gpr[R9] = TABLES2;
+	w->s.rflags |= FL_IF;
 	sys_world_expect_halt(w);
-	assert_int_equal(w->s.gpr[RBX], 2);
-	w->s.cr3 = W_PML4;
-	w->s.rip = W_CODE;
-	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RBX], 1);
+	wake(w);
 	assert_int_equal(w->s.gpr[RBX], 2);
 }
 
@@ -366,8 +396,7 @@ test_soft_reads_every_page_right(void **state)
 	assert_int_equal(w->s.gpr[RAX], sum);
 }
 
-/* --- budgets and requests
- * ----------------------------------------------------------------- */
+/* --- budgets and requests -------------------------------------------- */
 
 static void
 test_soft_comes_back_at_the_deadline(void **state)
@@ -513,6 +542,31 @@ test_soft_logs_writes_and_table_bits(void **state)
 	assert_int_equal(ops->dirty_get(w->hv, 0, map_), -EINVAL);
 }
 
+static void
+test_soft_logs_writes_to_pages_that_share_a_slot(void **state)
+{
+	struct sys_world *w = *state;
+	const struct hv_ops *ops = w->hv->ops;
+	u64 map_[W_RAM_BYTES / 4096 / 64];
+
+	/* 4 MiB + 30000h, by a page directory entry of its own */
+	put_le64(w->ram + 0x3000 + 2 * 8, 0x124000 | W_PTE_ALL);
+	put_le64(w->ram + 0x124000 + 0x30 * 8, 0x31000 | W_PTE_ALL);
+	sys_world_code(w, code_write_two);
+	assert_int_equal(ops->dirty_log(w->hv, 0, true), 0);
+	w->s.gpr[RCX] = 4;
+	w->s.rflags |= FL_IF;
+	sys_world_expect_halt(w);
+	memset(map_, 0, sizeof(map_));
+	assert_int_equal(ops->dirty_get(w->hv, 0, map_), 0);
+	assert_int_equal(map_[0] & 3 * BIT(0x30), 3 * BIT(0x30));
+	wake(w);
+	memset(map_, 0, sizeof(map_));
+	assert_int_equal(ops->dirty_get(w->hv, 0, map_), 0);
+	assert_int_equal(map_[0] & 3 * BIT(0x30), 3 * BIT(0x30));
+	assert_int_equal(get_le32(w->ram + 0x31000), 8);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -522,6 +576,7 @@ main(void)
 	    CASE(test_soft_sees_own_store_at_once),
 	    CASE(test_soft_sees_store_into_running_loop),
 	    CASE(test_soft_drops_code_under_rep_movs),
+	    CASE(test_soft_drops_code_in_a_page_of_data),
 	    CASE(test_soft_drops_code_when_a_device_writes),
 	    CASE(test_soft_links_by_linear_address),
 	    CASE(test_soft_straddles_into_the_right_page),
@@ -540,6 +595,7 @@ main(void)
 	    CASE(test_soft_counts_instructions),
 	    CASE(test_soft_counts_up_to_a_fault),
 	    CASE(test_soft_logs_writes_and_table_bits),
+	    CASE(test_soft_logs_writes_to_pages_that_share_a_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
