@@ -70,7 +70,7 @@ GUEST_CODE(code_ras_page, "mov $0x44000, %esi; call *%rsi;"
 			  "mov %r9, %r12; mov $0x100000, %edi; jmp *%rdi");
 GUEST_CODE(code_ras_page2, "mov $0x44000, %esi; call *%rsi;"
 			   "mov $2, %ebx; hlt");
-GUEST_CODE(code_ras_switch, "mov %r12, %cr3; ret");
+GUEST_CODE(code_ras_switch, "mov %r12, %cr3; mov (%rsp), %rax; ret");
 GUEST_CODE(code_wp, "mov %cr0, %rax; and $~0x10000, %rax; mov %rax, %cr0;"
 		    "movl $1, 0x100000; or $0x10000, %rax; mov %rax, %cr0;"
 		    "movl $2, 0x100000; hlt");

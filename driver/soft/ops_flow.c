@@ -343,6 +343,7 @@ UOP(call_rel_cold)
 		return soft_fault(c, op);
 	*p = c->r[RIPB] + ((struct link *)(op + 2))->delta;
 	c->r[RSP] = lin;
+	ras_push(c, *p, (struct link *)(op + 2));
 	(void)base;
 	(void)tlb;
 	return call_leave(c, op, p, c->r[RIPB] + (u64)(s64)op->disp);
@@ -390,6 +391,7 @@ UOP(call_r_cold)
 		return soft_fault(c, op);
 	*p = c->r[RIPB] + ((struct link *)(op + 1))->delta;
 	c->r[RSP] = lin;
+	ras_push(c, *p, (struct link *)(op + 1));
 	return call_leave(c, op, p, target);
 }
 
@@ -431,6 +433,7 @@ UOP(ret_cold)
 	if (!is_canonical(target))
 		TAIL bad_target(c, op, base, tlb);
 	c->r[RSP] += 8 + (u64)(u32)op->imm;
+	c->ras_top--;
 	JUMP_TO(target);
 }
 
