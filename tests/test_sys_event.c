@@ -196,6 +196,22 @@ test_sys_event_int_n_needs_the_gate_to_allow_it(void **state)
 	sys_world_expect_fault(w, EXC_GP, IDT_ERROR(0x80), 0);
 }
 
+/* The address pushed is an offset in CS. */
+static void
+test_sys_event_from_compat_mode_pushes_an_offset(void **state)
+{
+	struct sys_world *w = *state;
+	struct sys_frame f;
+
+	sys_world_code(w, code_int32);
+	sys_world_user32(w);
+	w->s.seg[SEG_CS].base = W_CODE - 0x100;
+	w->s.rip = 0x100;
+	sys_world_run(w);
+	f = sys_world_event(w, 0x80, false);
+	assert_int_equal(f.rip, 0x102);
+}
+
 static void
 test_sys_event_icebp_needs_no_permission(void **state)
 {
@@ -669,6 +685,7 @@ main(void)
 	    T(test_sys_event_switches_to_the_ist_without_leaving_ss),
 	    T(test_sys_event_stays_at_cpl3_in_a_conforming_handler),
 	    T(test_sys_event_from_compat_mode_pushes_64_bit_items),
+	    T(test_sys_event_from_compat_mode_pushes_an_offset),
 	    T(test_sys_event_int_n_needs_the_gate_to_allow_it),
 	    T(test_sys_event_icebp_needs_no_permission),
 	    T(test_sys_event_names_the_gate_that_is_absent),

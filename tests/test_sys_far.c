@@ -33,6 +33,9 @@ GUEST_CODE(code_sysretl, "sysretl");
 GUEST_CODE(code_sysenter, "sysenter");
 GUEST_CODE(code_sysexit, "sysexitl");
 GUEST_CODE(code_int80, "int $0x80");
+GUEST_CODE(code_mode, ".byte 0x48, 0xff, 0xc0; int $0x80");
+GUEST_CODE(code_call_iretq, "call *%rbx; iretq");
+GUEST_CODE(code_jmp_rbx, "jmp *%rbx");
 GUEST_CODE(code_mark, "inc %rbx; int $0x80");
 
 static int
@@ -405,6 +408,24 @@ test_sys_far_iret_fault_on_the_frame_changes_nothing(void **state)
 	assert_int_equal(w->s.seg[SEG_SS].sel, W_DS);
 }
 
+/* Code that the kernel ran a moment ago, from a page that users may not see, is
+ * not the user's to run. */
+static void
+test_sys_far_privilege_guards_code_that_was_run(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_call_iretq);
+	sys_world_place(w, TARGET, code_jmp_rbx, code_jmp_rbx_end);
+	w->ram[W_DATA] = 0xc3; /* RET */
+	sys_world_pte(w, W_DATA, W_DATA | 3);
+	w->s.gpr[RBX] = W_DATA;
+	push_iretq(w, TARGET, W_USER_CS64, 0, W_STACK, W_USER_DS);
+	sys_world_run(w);
+	assert_int_equal(sys_world_event(w, EXC_PF, true).error, 0x15);
+	assert_int_equal(w->s.cr2, W_DATA);
+}
+
 /* --- RETF ------------------------------------------------------------- */
 
 static void
@@ -508,11 +529,15 @@ test_sys_far_jmp_direct_leads_from_compat_to_64_bit(void **state)
 	struct sys_frame f;
 
 	sys_world_code(w, code_ljmp32);
+	sys_world_place(w, TARGET, code_mode, code_mode_end);
 	sys_world_kernel32(w);
+	w->s.gpr[RAX] = 0;
 	sys_world_run(w);
 	f = sys_world_event(w, 0x80, false);
 	assert_int_equal(f.cs, W_CS64);
-	assert_int_equal(f.rip, TARGET + 2);
+	assert_int_equal(f.rip, TARGET + 5);
+	/* INC RAX; compatibility mode would have made it DEC EAX, INC EAX */
+	assert_int_equal(w->s.gpr[RAX], 1);
 }
 
 static void
@@ -521,8 +546,10 @@ test_sys_far_call_pushes_by_operand_size(void **state)
 	struct sys_world *w = *state;
 
 	sys_world_code(w, code_lcallq);
+	w->ram[W_GDT + W_CS64 + 5] &= 0xfe;
 	put_pointer(w, TARGET, 8, W_CS64);
 	sys_world_run(w);
+	assert_int_equal(w->ram[W_GDT + W_CS64 + 5], 0x9b);
 	assert_int_equal(sys_world_event(w, 0x80, false).rsp, W_STACK - 16);
 	assert_int_equal(get_le64(w->ram + W_STACK - 16), W_CODE + 8);
 	assert_int_equal(get_le64(w->ram + W_STACK - 8), W_CS64);
@@ -633,11 +660,18 @@ test_sys_far_call_gate_takes_the_inner_stack(void **state)
 
 	sys_world_code(w, code_lcall);
 	sys_world_user(w);
-	put_gate(w, W_CS64, TARGET, 0xec);
+	put_gate(w, W_SPARE + 16, TARGET, 0xec);
+	sys_world_gdt(w, W_SPARE + 16,
+		      sys_world_desc(0, 0xfffff, W_CODE64 & ~1u));
 	put_pointer(w, 0x55555555, 4, W_SPARE | 3);
+	/* the user sees none of what the call goes through */
+	sys_world_pte(w, W_GDT, W_GDT | 3);
+	sys_world_pte(w, W_TSS, W_TSS | 3);
+	sys_world_pte(w, W_STACK0 - 0x1000, (W_STACK0 - 0x1000) | 3);
 	sys_world_run(w);
 	f = sys_world_event(w, 0x80, false);
-	assert_int_equal(f.cs, W_CS64);
+	assert_int_equal(w->ram[W_GDT + W_SPARE + 16 + 5], 0x9b);
+	assert_int_equal(f.cs, W_SPARE + 16);
 	assert_int_equal(f.rsp, W_STACK0 - 32);
 	assert_int_equal(f.ss, 0);
 	assert_int_equal(get_le64(at), W_CODE + 7);
@@ -700,6 +734,9 @@ test_sys_far_call_gate_refusals(void **state)
 	    {W_USER_CS64 & ~3, 0x8c, 0, false, false, EXC_GP, W_USER_CS64 & ~3},
 	    {W_CS64, 0xec, 0, true, true, EXC_GP, W_CS64},    /* JMP inward */
 	    {W_CS64, 0x84, 0, false, false, EXC_GP, W_SPARE}, /* 16-bit */
+	    /* absent; neither L nor D */
+	    {W_SPARE + 16, 0x8c, 0, false, false, EXC_NP, W_SPARE + 16},
+	    {W_SPARE + 24, 0x8c, 0, false, false, EXC_GP, W_SPARE + 24},
 	};
 	struct sys_world *w = *state;
 
@@ -713,6 +750,10 @@ test_sys_far_call_gate_refusals(void **state)
 		if (rows[i].user)
 			sys_world_user(w);
 		put_gate(w, rows[i].sel, TARGET, rows[i].byte5);
+		sys_world_gdt(w, W_SPARE + 16,
+			      sys_world_desc(0, 0xfffff, W_CODE64 & ~0x80u));
+		sys_world_gdt(w, W_SPARE + 24,
+			      sys_world_desc(0, 0xfffff, 0x809b));
 		w->ram[W_GDT + W_SPARE + 13] = rows[i].upper;
 		put_pointer(w, 0, 4, W_SPARE | (rows[i].user ? 3 : 0));
 		sys_world_expect_fault(w, rows[i].vector, rows[i].error, 0);
@@ -800,12 +841,14 @@ test_sys_far_sysret_returns_to_either_mode(void **state)
 	sys_world_code(w, code_sysretq);
 	prepare_syscall(w);
 	w->s.gpr[RCX] = TARGET;
-	w->s.gpr[R11] = FL_IF | FL_CF | FL_RF | FL_VM | FL_IOPL | BIT(63);
+	w->s.gpr[R11] = FL_IF | FL_CF | FL_RF | FL_VM | FL_IOPL | FL_VIF |
+			FL_VIP | FL_AC | FL_ID | BIT(63);
 	sys_world_run(w);
 	f = sys_world_event(w, 0x80, false);
 	assert_int_equal(f.cs, W_USER_CS64);
 	assert_int_equal(f.ss, W_USER_DS);
-	assert_int_equal(f.rflags, FL_ONE | FL_IF | FL_CF | FL_IOPL);
+	assert_int_equal(f.rflags, FL_ONE | FL_IF | FL_CF | FL_IOPL | FL_VIF |
+				       FL_VIP | FL_AC | FL_ID);
 	assert_int_equal(w->s.gpr[R15], W_STACK0 - 40);
 
 	sys_world_close(w);
@@ -934,6 +977,7 @@ main(void)
 	    T(test_sys_far_return_needs_a_canonical_target),
 	    T(test_sys_far_iret_marks_segments_accessed),
 	    T(test_sys_far_iret_fault_on_the_frame_changes_nothing),
+	    T(test_sys_far_privilege_guards_code_that_was_run),
 	    T(test_sys_far_lretq_reloads_cs_and_keeps_ss),
 	    T(test_sys_far_lret_to_an_outer_level_releases_both_stacks),
 	    T(test_sys_far_lret_widths_and_compat_mode),

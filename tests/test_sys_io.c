@@ -248,6 +248,18 @@ test_sys_io_bitmap_may_be_hidden_from_users(void **state)
 	assert_io(w, true, 0x1f0, 2, 1);
 }
 
+static void
+test_sys_io_without_a_tss_nothing_is_allowed(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_out16);
+	put_bitmap(w, 0x68, 0x2068);
+	sys_world_user(w);
+	w->s.tr.attr |= ATTR_UNUSABLE;
+	sys_world_expect_fault(w, EXC_GP, 0, 0);
+}
+
 /* --- INS -------------------------------------------------------------- */
 
 static void
@@ -304,14 +316,15 @@ test_sys_io_rep_ins_overwrites_code(void **state)
 
 	sys_world_code(w, code_rep_insl);
 	w->s.gpr[RDI] = W_CODE;
-	w->s.gpr[RCX] = 0x40;
+	w->s.gpr[RCX] = 0x41;
 	sys_world_run(w);
-	assert_io(w, false, 0x1f0, 4, 0x40);
-	memset(w->x.io.data, 0x90, 0x100);
+	assert_io(w, false, 0x1f0, 4, 0x41);
+	memset(w->x.io.data, 0x90, 0x200);
 	w->x.io.data[2] = 0xf4; /* where the instruction itself ends: HLT */
 	assert_int_equal(sys_world_go_on(w), HV_EXIT_HLT);
 	assert_int_equal(w->s.rip, W_CODE + 3);
-	assert_int_equal(w->ram[W_CODE + 0xff], 0x90);
+	assert_int_equal(w->ram[W_CODE + 0x103], 0x90);
+	assert_int_equal(w->ram[W_CODE + 0x104], 0);
 }
 
 static void
@@ -586,6 +599,7 @@ main(void)
 	    T(test_sys_io_bitmap_decides_port_by_port),
 	    T(test_sys_io_bitmap_ends_with_the_tss),
 	    T(test_sys_io_bitmap_may_be_hidden_from_users),
+	    T(test_sys_io_without_a_tss_nothing_is_allowed),
 	    T(test_sys_io_insb_moves_one),
 	    T(test_sys_io_rep_ins_batches_to_the_end_of_the_page),
 	    T(test_sys_io_rep_ins_overwrites_code),

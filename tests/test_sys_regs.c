@@ -29,6 +29,10 @@ GUEST_CODE(code_remap, "mov 0x30000, %rbx; mov %rax, 0x4180;"
 GUEST_CODE(code_remap_cr3, "mov 0x30000, %rbx; mov %rax, 0x4180;"
 			   "mov %cr3, %rsi; mov %rsi, %cr3;"
 			   "mov 0x30000, %rdx");
+GUEST_CODE(code_remap_cr4, "mov 0x30000, %rbx; mov %rax, 0x4180;"
+			   "mov %rcx, %cr4; mov 0x30000, %rdx");
+GUEST_CODE(code_nxe, "mov 0x30000, %rbx; wrmsr; mov 0x30000, %rbx");
+GUEST_CODE(code_gs_base, "wrmsr; mov %gs:8, %rbx");
 GUEST_CODE(code_wbinvd, "invd; wbinvd");
 GUEST_CODE(code_invlpg, "invlpg (%rax)");
 GUEST_CODE(code_set_dr0, "mov %rax, %dr0; mov %dr0, %rbx");
@@ -148,7 +152,8 @@ test_sys_regs_paging_enters_and_leaves_long_mode(void **state)
 
 	sys_world_code(w, code_set_cr0_32);
 	sys_world_kernel32(w);
-	try_rax(w, on & ~CR0_PG, true);
+	/* of RAX, 32 bits are read there */
+	try_rax(w, (on & ~CR0_PG) | BIT(40), true);
 	assert_int_equal(w->s.efer & (EFER_LME | EFER_LMA), EFER_LME);
 	assert_int_equal(w->s.cr0, on & ~CR0_PG);
 	try_rax(w, on, true);
@@ -286,6 +291,39 @@ test_sys_regs_stale_translations_end_with_a_flush(void **state)
 	assert_int_equal(w->s.gpr[RDX], 2);
 }
 
+/* Global pages outlive MOV CR3 but not a change of CR4.PGE. */
+static void
+test_sys_regs_cr4_pge_flushes_global_pages(void **state)
+{
+	struct sys_world *w = *state;
+	u64 global = W_PTE_ALL | BIT(8);
+
+	put_le64(w->ram + W_DATA, 1);
+	put_le64(w->ram + W_DATA + 0x1000, 2);
+	sys_world_pte(w, W_DATA, W_DATA | global);
+	sys_world_code(w, code_remap_cr4);
+	w->s.cr4 |= CR4_PGE;
+	w->s.gpr[RCX] = w->s.cr4 & ~CR4_PGE;
+	try_rax(w, (W_DATA + 0x1000) | global, true);
+	assert_int_equal(w->s.gpr[RBX], 1);
+	assert_int_equal(w->s.gpr[RDX], 2);
+}
+
+/* Without NXE the NX bit is a reserved one, at once. */
+static void
+test_sys_regs_efer_nxe_counts_at_once(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_nxe);
+	sys_world_pte(w, W_DATA, W_DATA | W_PTE_ALL | BIT(8) | BIT(63));
+	w->s.cr4 |= CR4_PGE;
+	w->s.gpr[RCX] = 0xc0000080;
+	w->s.gpr[RAX] = w->s.efer & ~EFER_NXE;
+	w->s.gpr[RDX] = 0;
+	sys_world_expect_fault(w, EXC_PF, 9, 10);
+}
+
 static void
 test_sys_regs_undefined_ones_are_ud(void **state)
 {
@@ -405,7 +443,7 @@ test_sys_regs_efer_keeps_lma(void **state)
 }
 
 static void
-test_sys_regs_fs_base_counts_at_once(void **state)
+test_sys_regs_segment_bases_count_at_once(void **state)
 {
 	struct sys_world *w = *state;
 
@@ -414,6 +452,11 @@ test_sys_regs_fs_base_counts_at_once(void **state)
 	put_le64(w->ram + W_DATA + 8, 0x4242);
 	sys_world_expect_halt(w);
 	assert_int_equal(w->s.gpr[RBX], 0x4242);
+	sys_world_code(w, code_gs_base);
+	set_msr(w, 0xc0000101, W_DATA + 8);
+	put_le64(w->ram + W_DATA + 16, 0x4343);
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RBX], 0x4343);
 }
 
 static void
@@ -515,6 +558,11 @@ test_sys_regs_tsc_goes_on_from_what_was_written(void **state)
 	restart(w);
 	sys_world_expect_halt(w);
 	assert_true((w->s.gpr[RDX] << 32 | w->s.gpr[RAX]) >= tsc);
+	sys_world_code(w, code_wrmsr);
+	set_msr(w, 0x10, 1000);
+	sys_world_expect_halt(w);
+	assert_true(w->s.tsc >= 1000);
+	assert_true(w->s.tsc < 60 * NS_PER_SEC);
 }
 
 static void
@@ -761,12 +809,14 @@ main(void)
 	    T(test_sys_regs_control_needs_cpl0),
 	    T(test_sys_regs_machine_status_word),
 	    T(test_sys_regs_stale_translations_end_with_a_flush),
+	    T(test_sys_regs_cr4_pge_flushes_global_pages),
+	    T(test_sys_regs_efer_nxe_counts_at_once),
 	    T(test_sys_regs_undefined_ones_are_ud),
 	    T(test_sys_regs_debug_registers_hold_what_they_may),
 	    T(test_sys_regs_dr4_is_dr6_unless_de_is_set),
 	    T(test_sys_regs_msrs_hold_what_they_may),
 	    T(test_sys_regs_efer_keeps_lma),
-	    T(test_sys_regs_fs_base_counts_at_once),
+	    T(test_sys_regs_segment_bases_count_at_once),
 	    T(test_sys_regs_swapgs_exchanges_bases),
 	    T(test_sys_regs_foreign_msrs_exit),
 	    T(test_sys_regs_constant_msrs_read_and_swallow),

@@ -20,7 +20,7 @@ GUEST_CODE(code_store, "mov $-1, %rax; mov %rax, %rbx; mov %rax, %rcx;"
 GUEST_CODE(code_push_pop, "push %fs; pop %gs; pushw %fs");
 GUEST_CODE(code_push_pop32, ".code32; push %ds; pop %es; pushw %ds");
 GUEST_CODE(code_pop_fs, "pop %fs");
-GUEST_CODE(code_pop_ss32, ".code32; pop %ss; inc %ebx");
+GUEST_CODE(code_pop_ss32, ".code32; pop %ss; inc %ebx; push %ebx");
 GUEST_CODE(code_lss, "lss 0x30000, %esp");
 GUEST_CODE(code_lfs, ".byte 0x48; lfs 0x30000, %ebx");
 GUEST_CODE(code_les32, ".code32; les 0x30000, %ebx");
@@ -113,6 +113,7 @@ static const struct load_row {
     {0xc013 | W_DPL(3), 3, EXC_NP, EXC_NP, EXC_GP, EXC_SS},
     /* system */
     {0x89, 0, EXC_GP, EXC_GP, EXC_GP, EXC_GP},
+    {0x82, 0, EXC_GP, EXC_GP, EXC_GP, EXC_GP},
 };
 
 static void
@@ -318,6 +319,36 @@ test_sys_seg_operands_tell_stack_from_data(void **state)
 	restart(w);
 	w->s.gpr[RBX] = BIT(62);
 	sys_world_expect_fault(w, EXC_GP, 0, 0);
+	sys_world_gate(w, EXC_SS, W_CS64, 0x8e, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		restart(w);
+		if (i)
+			sys_world_code(w, code_pop_fs);
+		else
+			sys_world_code(w, code_push_pop);
+		w->s.gpr[RSP] = BIT(62);
+		sys_world_expect_fault(w, EXC_SS, 0, 0);
+	}
+}
+
+/* Kernels keep their GDT on a read-only page: what is accessed already is not
+ * written to. */
+static void
+test_sys_seg_load_leaves_accessed_descriptors_alone(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_load_ds);
+	sys_world_pte(w, W_GDT, W_GDT | 5);
+	w->s.gpr[RAX] = W_USER_DS;
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.seg[SEG_DS].sel, W_USER_DS);
+	restart(w);
+	w->ram[W_GDT + W_DS + 5] &= 0xfe;
+	w->s.gpr[RAX] = W_DS;
+	sys_world_expect_fault(w, EXC_PF, 3, 0);
+	assert_int_equal(w->s.cr2, W_GDT + W_DS + 5);
+	assert_int_equal(w->s.seg[SEG_DS].sel, W_USER_DS);
 }
 
 /* In compatibility mode DS has a base. */
@@ -414,7 +445,8 @@ test_sys_seg_pop_ss_changes_the_width_afterwards(void **state)
 	w->s.gpr[RBX] = 7;
 	put_le32(w->ram + 0x1fffc, W_SPARE);
 	sys_world_expect_halt(w);
-	assert_int_equal(w->s.gpr[RSP], 0x20000);
+	/* 20000h, then SP alone goes down */
+	assert_int_equal(w->s.gpr[RSP], 0x2fffc);
 	assert_int_equal(w->s.gpr[RBX], 8);
 	assert_int_equal(w->s.seg[SEG_SS].sel, W_SPARE);
 }
@@ -628,7 +660,8 @@ static const struct ask_row {
     {0x89, 0, "ls", ""},		  /* TSS, free */
     {0x8b | W_DPL(3), 0, "ls", "ls"},	  /* TSS, busy */
     {0x8c | W_DPL(3), 0, "l", "l"},	  /* call gate */
-    {0x80, 0, "", ""},			  /* the other types, in long mode */
+    {0x8c, 0, "l", ""},
+    {0x80, 0, "", ""}, /* the other types, in long mode */
     {0x81, 0, "", ""},
     {0x83, 0, "", ""},
     {0x84, 0, "", ""},
@@ -737,6 +770,10 @@ test_sys_seg_arpl_raises_rpl(void **state)
 	assert_int_equal(w->s.gpr[RAX], 0x12340012);
 	assert_int_equal(get_le32(w->ram + W_DATA), 0x56780033);
 	assert_int_equal(w->s.gpr[RCX], 0x0100);
+	restart(w); /* equal: nothing to raise */
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RAX], 0x12340012);
+	assert_int_equal(w->s.gpr[RCX], 0);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -753,6 +790,7 @@ main(void)
 	    T(test_sys_seg_load_from_memory_unpacks_every_field),
 	    T(test_sys_seg_load_from_a_table_on_a_device),
 	    T(test_sys_seg_operands_tell_stack_from_data),
+	    T(test_sys_seg_load_leaves_accessed_descriptors_alone),
 	    T(test_sys_seg_compat_ds_base_counts),
 	    T(test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction),
 	    T(test_sys_seg_store_widths),

@@ -102,7 +102,6 @@ sys_set_efer(struct soft *c, u64 v)
 	c->efer = (v & ~EFER_LMA) | (c->efer & EFER_LMA);
 	if (changed & EFER_NXE)
 		tlb_flush(c, true);
-	soft_refresh(c);
 	return true;
 }
 

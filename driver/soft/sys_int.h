@@ -21,7 +21,7 @@
  *       is null; whoever changes privilege writes SS.
  *  [S2] A null segment has ATTR_UNUSABLE and base 0, unless the base was
  *       written by itself (WRMSR, SWAPGS).
- *  [S3] soft_refresh() follows every change of CS, SS, CR0, CR4 or EFER.
+ *  [S3] soft_refresh() follows every change of CS, SS, CR0.PE or EFER.LMA.
  */
 #ifndef DRIVER_SOFT_SYS_INT_H
 #define DRIVER_SOFT_SYS_INT_H
