@@ -236,8 +236,9 @@ sse_maskmovdqu(struct soft *c, const struct insn *in)
 	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
 	u8 *p;
 
-	/* The first half's page comes before a non-canonical second half. */
-	if (mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
+	/* The first half's page comes before a second half that is not
+	 * canonical, but not before a half that is so in part. */
+	if (!(lin & 7) && mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
 		return HELPER_FAULT;
 	p = mem_slow(c, lin, 16, ACC_RMW | ss);
 	if (!p)
