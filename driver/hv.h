@@ -83,12 +83,12 @@ struct hv_config {
 };
 
 struct hv_stats {
-	u64 insns;	/* retired guest instructions, 0 when unknown */
-	u64 exits;	/* returns from run() */
-	u64 blocks;	/* software CPU: blocks decoded */
-	u64 flushes;	/* software CPU: whole code cache dropped */
-	u64 tlb_fills;	/* software CPU */
-	u64 smc_drops;	/* software CPU: blocks dropped by stores */
+	u64 insns;     /* retired guest instructions, 0 when unknown */
+	u64 exits;     /* returns from run() */
+	u64 blocks;    /* software CPU: blocks decoded */
+	u64 flushes;   /* software CPU: whole code cache dropped */
+	u64 tlb_fills; /* software CPU */
+	u64 smc_drops; /* software CPU: blocks dropped by stores */
 };
 
 struct hv;

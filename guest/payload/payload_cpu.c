@@ -21,8 +21,8 @@
 static u8 area[4096] __attribute__((aligned(4096)));
 static u8 code[4096] __attribute__((aligned(4096)));
 
-void
-test_arith(void)
+static void
+sums_and_products(void)
 {
 	u64 a, b, fl;
 
@@ -54,6 +54,13 @@ test_arith(void)
 			 : "cc");
 	CHECK((unsigned __int128)a * 1000 + b ==
 	      ((unsigned __int128)7 << 64 | 0x123456789abcdef0));
+}
+
+static void
+shifts_and_bits(void)
+{
+	u64 a, b;
+
 	/* ADC chain, rotates through carry, double shifts */
 	a = ~0ULL, b = 0;
 	__asm__ volatile("addq $1, %0\n\tadcq $0, %1\n\trclq $3, %1"
@@ -97,6 +104,13 @@ test_arith(void)
 			 : "r"(65ULL)
 			 : "memory", "cc");
 	CHECK(((u64 *)area)[1] == 2);
+}
+
+void
+test_arith(void)
+{
+	sums_and_products();
+	shifts_and_bits();
 }
 
 void
@@ -425,7 +439,7 @@ void
 test_no_xsave(void)
 {
 	/* XGETBV, then a VEX move */
-	FAULTS("xorl %%ecx, %%ecx\n\txgetbv", "r"(0ULL));
+	FAULTS("xgetbv", "c"(0));
 	CHECK(took_only(6));
 	FAULTS("vmovdqu (%0), %%ymm0", "r"(area));
 	CHECK(took_only(6));

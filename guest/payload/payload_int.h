@@ -70,17 +70,18 @@ extern volatile u32 nmi_again, nmi_inside;
 void check_at(int ok, u32 where);
 
 /* Runs instructions of which one is to fault; goes on after them. The operands
- * must not use RAX. */
+ * must not use RAX and RDX; these two the instructions may destroy. */
 #define FAULTS(insns, ...) \
 	__asm__ volatile("leaq 99f(%%rip), %%rax\n\t" \
 			 "movq %%rax, resume(%%rip)\n\t" insns "\n99:" \
 			 : \
 			 : __VA_ARGS__ \
-			 : "rax", "memory", "cc")
+			 : "rax", "rdx", "memory", "cc")
 
-/* Did exactly one exception of this vector happen since the last call of
- * this? And were there no others? */
+/* Did exactly one exception of this vector happen since the last call, and no
+ * other one? And: did none? */
 int took_only(u8 vector);
+int took_none(void);
 
 static inline void
 out8(u16 port, u8 v)

@@ -189,6 +189,19 @@ took_only(u8 vector)
 	return good;
 }
 
+int
+took_none(void)
+{
+	int good = 1;
+
+	for (unsigned v = 0; v < 32; v++) {
+		if (trap_count[v])
+			good = 0;
+		trap_count[v] = 0;
+	}
+	return good;
+}
+
 u64
 window(unsigned n)
 {
