@@ -20,7 +20,7 @@ BENCH_GUEST := $(patsubst guest/bench/%.c,$G/bench/%,$(wildcard guest/bench/*.c)
 
 $G/bench/%: guest/bench/%.c base/bits.h | $(DEPS)
 	@mkdir -p $(@D)
-	$(GUEST_CC) $(GUEST_CFLAGS) -o $@ $< -lm
+	$(CC) $(GUEST_CFLAGS) -o $@ $< -lm
 $G/bench/initrd: $G/debian/initrd $G/mkcpio bench/guest/init.sh $(BENCH_GUEST)
 	@{ echo "dir /bench 0755"; echo "dir /bench/programs 0755"; \
 	echo "file /bench/init 0755 bench/guest/init.sh"; \
