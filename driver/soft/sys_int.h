@@ -14,6 +14,9 @@
  *          protected-mode rules that do not depend on gates hold; events and
  *          gates wait for the legacy modes: sys_deliver() and far transfers
  *          ask soft_in_long() in one place each.
+ *          Limits are checked where this file's functions read tables or
+ *          change CS; ordinary accesses in compatibility mode are not
+ *          (docs/quirks.md).
  * Threads: the vCPU thread.
  *
  * Invariants, beyond those of soft_int.h:
