@@ -90,12 +90,14 @@ build/deps.ok: tools/deps
 
 tests: $B/spindle $(TESTS) $(BENCHES) ## build the tests and benchmarks, run nothing
 RUN = SPINDLE=$B/spindle tests/run $B
-SCRIPTS = $(sort $(wildcard tests/test_*.sh tests/e2e_*.sh))
+SCRIPTS = $(sort $(wildcard tests/e2e_*.sh)) $(sort $(wildcard tests/test_*.sh))
+# Long ones first, so that short ones fill the gaps.
+ALL_TESTS = $(filter $B/tests/diff_%,$(TESTS)) $(SCRIPTS) $(UNITS)
 
 check: tests guest ## everything: unit, fuzz corpus, differential, end to end
-	@$(RUN) $(TESTS) $(SCRIPTS)
+	@$(RUN) $(ALL_TESTS)
 check-long: tests guest ## the same, with the long differential run and the soak
-	@TEST_LONG=1 TEST_TIMEOUT_S=7200 $(RUN) $(TESTS) $(SCRIPTS)
+	@TEST_LONG=1 TEST_TIMEOUT_S=7200 $(RUN) $(ALL_TESTS)
 check-unit: $(UNITS) ## unit tests and the fuzz corpus only; no guest needed
 	@$(RUN) $(UNITS)
 check-kvm: tests ## what needs /dev/kvm, and nothing else
@@ -120,6 +122,8 @@ tsa: ## clang's thread-safety analysis (base/lock.h)
 	@for f in $(LIB_SRC) $(CLI_SRC); do clang -std=gnu11 $(CPPFLAGS) \
 		-fsyntax-only -Wthread-safety -Werror $$f || exit 1; done
 
+bench: bench-soft bench-cpu ## every benchmark
+
 demo: build/spindle guest ## boot a stock Debian kernel and run a few commands
 	@tools/demo build/spindle
 
@@ -137,7 +141,7 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check check-long check-unit check-kvm asan tsan fuzz \
-	fuzz-run cov tidy tsa demo install clean help guest FORCE
+	fuzz-run cov tidy tsa bench demo install clean help guest FORCE
 guest:
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(TEST_SRC) \
 	$(BENCH_SRC)))
