@@ -342,6 +342,17 @@ test_i8254_port_61_reads_back_and_toggles_refresh(void **state)
 	assert_int_not_equal(in(0x61) & 0x10, first);
 }
 
+static void
+test_i8254_periodic_storm_is_held_to_its_limit(void **state)
+{
+	unsigned stops;
+
+	(void)state;
+	program(0, 2, 2);
+	stops = rig_run(&rig, rig_now(&rig) + NS_PER_MS);
+	assert_in_range(stops, 90, 101);
+}
+
 /* The other counters interrupt nobody. */
 static void
 test_i8254_counter_2_has_no_deadline(void **state)
@@ -373,6 +384,7 @@ main(void)
 	    CASE(test_i8254_gate_2_triggers_mode_1),
 	    CASE(test_i8254_gate_2_low_holds_mode_3_high),
 	    CASE(test_i8254_port_61_reads_back_and_toggles_refresh),
+	    CASE(test_i8254_periodic_storm_is_held_to_its_limit),
 	    CASE(test_i8254_counter_2_has_no_deadline),
 	};
 

@@ -4,20 +4,20 @@
 #include "base/log.h"
 
 /* PM1 status and enable bits, ACPI 4.8.3.1 */
-#define PM1_TMR	    BIT(0)
-#define PM1_BM	    BIT(4)
-#define PM1_GBL	    BIT(5)
-#define PM1_PWRBTN  BIT(8)
-#define PM1_RTC	    BIT(10)
-#define PM1_WAK	    BIT(15)
-#define PM1_EN_ALL  (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
+#define PM1_TMR	   BIT(0)
+#define PM1_BM	   BIT(4)
+#define PM1_GBL	   BIT(5)
+#define PM1_PWRBTN BIT(8)
+#define PM1_RTC	   BIT(10)
+#define PM1_WAK	   BIT(15)
+#define PM1_EN_ALL (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
 
 /* PM1 control, ACPI 4.8.3.2 */
-#define CNT_SCI_EN	BIT(0)
-#define CNT_BM_RLD	BIT(1)
-#define CNT_SLP_TYP(v)	((v) >> 10 & 7)
-#define CNT_SLP_EN	BIT(13)
-#define CNT_KEPT	(CNT_BM_RLD | BITS(12, 10))
+#define CNT_SCI_EN     BIT(0)
+#define CNT_BM_RLD     BIT(1)
+#define CNT_SLP_TYP(v) ((v) >> 10 & 7)
+#define CNT_SLP_EN     BIT(13)
+#define CNT_KEPT       (CNT_BM_RLD | BITS(12, 10))
 
 static u64
 ticks(const struct acpi_pm *pm)
@@ -115,8 +115,8 @@ acpi_pm_write(void *dev, u16 port, unsigned size_bytes, u32 v)
 	case ACPI_PM_EVT:
 		account(pm);
 		pm->s.sts &= (u16)~v; /* written ones clear */
-		pm->s.en = (u16)((pm->s.en & ~(mask >> 16)) |
-				 (v >> 16 & PM1_EN_ALL));
+		pm->s.en =
+		    (u16)((pm->s.en & ~(mask >> 16)) | (v >> 16 & PM1_EN_ALL));
 		update(pm);
 		break;
 	case ACPI_PM_CNT:

@@ -22,7 +22,7 @@
 #define ACPI_PM_EVT   0	 /* PM1_STS, PM1_EN */
 #define ACPI_PM_CNT   4
 #define ACPI_PM_TMR   8
-#define ACPI_S5_TYPE  0	 /* SLP_TYP of soft-off, 82371AB 7.2.3 */
+#define ACPI_S5_TYPE  0 /* SLP_TYP of soft-off, 82371AB 7.2.3 */
 #define ACPI_SCI_IRQ  9
 
 struct acpi_pm_state {

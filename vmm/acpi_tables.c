@@ -7,8 +7,15 @@
 #include "vmm/piix4.h"
 
 /* Places in the block; the DSDT takes the rest. */
-enum { RSDP_AT = 0x000, RSDT_AT = 0x040, XSDT_AT = 0x080, FADT_AT = 0x100,
-       FACS_AT = 0x240, MADT_AT = 0x280, DSDT_AT = 0x400 };
+enum {
+	RSDP_AT = 0x000,
+	RSDT_AT = 0x040,
+	XSDT_AT = 0x080,
+	FADT_AT = 0x100,
+	FACS_AT = 0x240,
+	MADT_AT = 0x280,
+	DSDT_AT = 0x400
+};
 
 #define HEADER_BYTES 36
 #define RSDP_BYTES   36
@@ -27,35 +34,35 @@ struct fadt_field {
 
 /* ACPI 5.2.9, table 5-33. What is not listed is zero. */
 #define FADT_FLAGS \
-	(BIT(0)	/* WBINVD works */ | BIT(2) /* C1 works */ | \
-	 BIT(5)	/* no sleep button */ | BIT(8) /* 32-bit timer */ | \
+	(BIT(0) /* WBINVD works */ | BIT(2) /* C1 works */ | \
+	 BIT(5) /* no sleep button */ | BIT(8) /* 32-bit timer */ | \
 	 BIT(10) /* reset register */)
 #define FADT_BOOT \
 	(BIT(0) /* ISA devices */ | BIT(2) /* no VGA */ | BIT(3) /* no MSI */)
 #define GAS_IO(bits) (1ULL | (u64)(bits) << 8)
 
 static const struct fadt_field fadt_fields[] = {
-    {45, 1, 1},				      /* preferred profile: desktop */
+    {45, 1, 1}, /* preferred profile: desktop */
     {46, 2, ACPI_SCI_IRQ},
     {56, 4, PIIX4_PM_BASE + ACPI_PM_EVT},
     {64, 4, PIIX4_PM_BASE + ACPI_PM_CNT},
     {76, 4, PIIX4_PM_BASE + ACPI_PM_TMR},
-    {88, 1, 4},				      /* PM1_EVT_LEN */
-    {89, 1, 2},				      /* PM1_CNT_LEN */
-    {91, 1, 4},				      /* PM_TMR_LEN */
-    {96, 2, 0xfff},			      /* no C2 */
-    {98, 2, 0xfff},			      /* no C3 */
-    {108, 1, 0x32},			      /* CMOS byte of the century */
+    {88, 1, 4},	    /* PM1_EVT_LEN */
+    {89, 1, 2},	    /* PM1_CNT_LEN */
+    {91, 1, 4},	    /* PM_TMR_LEN */
+    {96, 2, 0xfff}, /* no C2 */
+    {98, 2, 0xfff}, /* no C3 */
+    {108, 1, 0x32}, /* CMOS byte of the century */
     {109, 2, FADT_BOOT},
     {112, 4, FADT_FLAGS},
-    {116, 2, GAS_IO(8)},		      /* RESET_REG */
+    {116, 2, GAS_IO(8)}, /* RESET_REG */
     {120, 8, 0xcf9},
-    {128, 1, 6},			      /* RESET_VALUE */
-    {148, 2, GAS_IO(32)},		      /* X_PM1a_EVT_BLK */
+    {128, 1, 6},	  /* RESET_VALUE */
+    {148, 2, GAS_IO(32)}, /* X_PM1a_EVT_BLK */
     {152, 8, PIIX4_PM_BASE + ACPI_PM_EVT},
-    {172, 2, GAS_IO(16)},		      /* X_PM1a_CNT_BLK */
+    {172, 2, GAS_IO(16)}, /* X_PM1a_CNT_BLK */
     {176, 8, PIIX4_PM_BASE + ACPI_PM_CNT},
-    {208, 2, GAS_IO(32)},		      /* X_PM_TMR_BLK */
+    {208, 2, GAS_IO(32)}, /* X_PM_TMR_BLK */
     {212, 8, PIIX4_PM_BASE + ACPI_PM_TMR},
 };
 

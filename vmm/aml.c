@@ -2,23 +2,34 @@
 #include "vmm/aml.h"
 
 /* Opcodes, ACPI 20.3 */
-enum { OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a,
-       OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d, OP_QWORD = 0x0e, OP_SCOPE = 0x10,
-       OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_EXT = 0x5b,
-       OP_EXT_DEVICE = 0x82 };
+enum {
+	OP_ZERO = 0x00,
+	OP_ONE = 0x01,
+	OP_NAME = 0x08,
+	OP_BYTE = 0x0a,
+	OP_WORD = 0x0b,
+	OP_DWORD = 0x0c,
+	OP_STRING = 0x0d,
+	OP_QWORD = 0x0e,
+	OP_SCOPE = 0x10,
+	OP_BUFFER = 0x11,
+	OP_PACKAGE = 0x12,
+	OP_EXT = 0x5b,
+	OP_EXT_DEVICE = 0x82
+};
 
 #define PKG_LENGTH_BYTES 3 /* always the long form: room for 1 MiB */
 
 /* Resource descriptors, ACPI 6.4.2 and 6.4.3 */
-#define RES_IRQ	      0x22
-#define RES_IO	      0x47
-#define RES_END	      0x79
-#define RES_WORD      0x88
-#define RES_DWORD     0x87
-#define IO_DECODE_16  0x01
-#define WINDOW_FIXED  0x0c /* minimum and maximum are fixed, positive decode */
-#define MEMORY_RW     0x01
-#define IO_WHOLE      0x03
+#define RES_IRQ	     0x22
+#define RES_IO	     0x47
+#define RES_END	     0x79
+#define RES_WORD     0x88
+#define RES_DWORD    0x87
+#define IO_DECODE_16 0x01
+#define WINDOW_FIXED 0x0c /* minimum and maximum are fixed, positive decode */
+#define MEMORY_RW    0x01
+#define IO_WHOLE     0x03
 
 static void
 put(struct aml *a, const void *bytes, size_t count)
@@ -187,9 +198,10 @@ res_window(struct aml_resources *r, u8 tag, enum aml_space space, u64 first,
 	res_put(r, 3 + 5 * width, 2);
 	res_put(r, space, 1);
 	res_put(r, WINDOW_FIXED, 1);
-	res_put(r, space == AML_MEMORY ? MEMORY_RW
-		   : space == AML_IO   ? IO_WHOLE
-				       : 0,
+	res_put(r,
+		space == AML_MEMORY ? MEMORY_RW
+		: space == AML_IO   ? IO_WHOLE
+				    : 0,
 		1);
 	res_put(r, 0, width); /* granularity */
 	res_put(r, first, width);

@@ -5,7 +5,8 @@
 #include "vmm/acpi_tables.h"
 #include "vmm/machine_int.h"
 
-/* --- the port map ---------------------------------------------------------- */
+/* --- the port map ----------------------------------------------------------
+ */
 
 static u32 debug_exit_read(void *dev, u16 port, unsigned size_bytes);
 static void debug_exit_write(void *dev, u16 port, unsigned size_bytes, u32 v);
@@ -42,7 +43,8 @@ static const u8 serial_irq[MACHINE_SERIALS] = {4, 3};
 
 #define PIT_PIN 2 /* the I/O APIC input that IRQ 0 is wired to */
 
-/* --- wires ------------------------------------------------------------------- */
+/* --- wires -------------------------------------------------------------------
+ */
 
 static void
 isa_irq(void *ctx, unsigned irq, bool level)
@@ -125,21 +127,22 @@ debug_exit_write(void *dev, u16 port, unsigned size_bytes, u32 v)
 	machine_stop(dev, MACHINE_DEBUG_EXIT, (u8)v);
 }
 
-/* --- interrupts and MSRs ------------------------------------------------------- */
+/* --- interrupts and MSRs
+ * ------------------------------------------------------- */
 
 static bool
 pic_gets_through(const struct machine *m)
 {
-	return i8259_pending(&m->pic) && (m->irqchip == IRQCHIP_PIC ||
-					  lapic_passes_extint(&m->lapic));
+	return i8259_pending(&m->pic) &&
+	       (m->irqchip == IRQCHIP_PIC || lapic_passes_extint(&m->lapic));
 }
 
 bool
 board_irq_pending(const struct machine *m)
 {
 	assert(m->irqchip != IRQCHIP_DRIVER);
-	return pic_gets_through(m) || (m->irqchip == IRQCHIP_APIC &&
-				       lapic_vector(&m->lapic) >= 0);
+	return pic_gets_through(m) ||
+	       (m->irqchip == IRQCHIP_APIC && lapic_vector(&m->lapic) >= 0);
 }
 
 u8
@@ -184,7 +187,8 @@ board_input(struct machine *m)
 		serial_pump(&m->serial[i]);
 }
 
-/* --- power-on ------------------------------------------------------------------ */
+/* --- power-on
+ * ------------------------------------------------------------------ */
 
 static u64
 wall_clock_ns(void)
@@ -202,9 +206,8 @@ fill_cmos(struct machine *m)
 {
 	u8 *ram = m->rtc.s.ram;
 	u64 ext_kib = MIN((m->ram.low_end >> 10) - 1024, 0xffffULL);
-	u64 blocks = m->ram.low_end > 16 << 20
-			 ? (m->ram.low_end - (16 << 20)) >> 16
-			 : 0;
+	u64 blocks =
+	    m->ram.low_end > 16 << 20 ? (m->ram.low_end - (16 << 20)) >> 16 : 0;
 	u64 high = (m->ram.high_end - RAM_HIGH_BASE) >> 16;
 
 	put_le16(ram + 0x15, 640);

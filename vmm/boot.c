@@ -41,8 +41,9 @@ boot_file_open(struct boot_file *f, const char *path, const char *what,
 	} else if (st.st_size == 0) {
 		rc = err_set(e, -ENOEXEC, "%s '%s' is empty", what, path);
 	} else {
-		*f = (struct boot_file){
-		    .path = path, .fd = fd, .size_bytes = (u64)st.st_size};
+		*f = (struct boot_file){.path = path,
+					.fd = fd,
+					.size_bytes = (u64)st.st_size};
 		return 0;
 	}
 	close(fd);
@@ -78,8 +79,7 @@ boot_file_read(const struct boot_file *f, u64 off, void *buf, u64 size_bytes,
 			return err_errno(e, -errno, "cannot read '%s'",
 					 f->path);
 		if (n == 0)
-			return err_set(e, -EIO, "'%s' became shorter",
-				       f->path);
+			return err_set(e, -EIO, "'%s' became shorter", f->path);
 		p += n;
 		off += (u64)n;
 		size_bytes -= (u64)n;
@@ -120,8 +120,8 @@ boot_e820(const struct ram *ram, struct boot_e820 out[BOOT_E820_MAX])
 	out[n++] = (struct boot_e820){BOOT_HIGH_RAM_GPA,
 				      ram->low_end - BOOT_HIGH_RAM_GPA, 1};
 	if (ram->high_end > RAM_HIGH_BASE)
-		out[n++] = (struct boot_e820){
-		    RAM_HIGH_BASE, ram->high_end - RAM_HIGH_BASE, 1};
+		out[n++] = (struct boot_e820){RAM_HIGH_BASE,
+					      ram->high_end - RAM_HIGH_BASE, 1};
 	return n;
 }
 
@@ -177,26 +177,26 @@ not_a_kernel(const struct boot_file *f, const u8 *head, u64 count,
 		u8 count;
 		const char *magic, *what;
 	} known[] = {
-	    {0x38, 4, "ARM\x64", "is a kernel for arm64, not for x86-64"},
-	    {0x24, 4, "\x18\x28\x6f\x01", "is a kernel for 32-bit ARM, not "
-					  "for x86-64"},
-	    {0x30, 5, "RISCV", "is a kernel for RISC-V, not for x86-64"},
-	    {0, 2, "\x1f\x8b", "is compressed with gzip; unpack it first"},
-	    {0, 6, "\xfd" "7zXZ\0", "is compressed with xz; unpack it first"},
-	    {0, 4, "\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it "
-				       "first"},
-	    {0, 6, "070701", "is a cpio archive, not a kernel"},
-	    {0, 8, "!<arch>\n", "is an archive, not a kernel"},
+	    {0x38, 4, "ARM\x64", "a kernel for arm64, not for x86-64"},
+	    {0x24, 4, "\x18\x28\x6f\x01", "a kernel for 32-bit ARM"},
+	    {0x30, 5, "RISCV", "a kernel for RISC-V, not for x86-64"},
+	    {0, 2, "\x1f\x8b", "compressed with gzip; unpack it first"},
+	    {0, 6, "\3757zXZ\0", "compressed with xz; unpack it first"},
+	    {0, 4, "\x28\xb5\x2f\xfd", "compressed with zstd; unpack it"},
+	    {0, 6, "070701", "a cpio archive, not a kernel"},
+	    {0, 8, "!<arch>\n", "an archive, not a kernel"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].off + known[i].count <= count &&
 		    memcmp(head + known[i].off, known[i].magic,
 			   known[i].count) == 0)
-			return err_set(e, -ENOEXEC, "'%s' %s", f->path,
+			return err_set(e, -ENOEXEC, "'%s' is %s", f->path,
 				       known[i].what);
-	return err_set(e, -ENOEXEC, "'%s' is neither a bzImage nor an ELF64 "
-				    "kernel", f->path);
+	return err_set(e, -ENOEXEC,
+		       "'%s' is neither a bzImage nor an ELF64 "
+		       "kernel",
+		       f->path);
 }
 
 static int

@@ -86,8 +86,8 @@ struct boot_config {
 
 struct boot;
 
-int boot_open(struct boot **out, const struct boot_config *cfg, struct err *e)
-    MUST_CHECK;
+int boot_open(struct boot **out, const struct boot_config *cfg,
+	      struct err *e) MUST_CHECK;
 void boot_close(struct boot *b);
 
 /* Fills memory, which is all zeros, and the processor's state. */

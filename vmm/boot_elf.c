@@ -65,8 +65,10 @@ add_segment(struct elf_image *img, const Elf64_Phdr *p,
 			       f->path, ELF_SEGMENTS_MAX);
 	if (p->p_filesz > p->p_memsz ||
 	    !range_inside(p->p_offset, p->p_filesz, f->size_bytes))
-		return err_set(e, -ENOEXEC, "'%s' is truncated: a segment "
-					    "lies outside the file", f->path);
+		return err_set(e, -ENOEXEC,
+			       "'%s' is truncated: a segment "
+			       "lies outside the file",
+			       f->path);
 	if (!range_inside(p->p_paddr, p->p_memsz, RAM_LOW_MAX))
 		return err_set(e, -ENOEXEC,
 			       "'%s' has a segment at %#llx, outside of low "
@@ -148,13 +150,14 @@ find_entry(struct elf_image *img, u64 entry, const struct boot_file *f,
 		img->entry_gpa = s->gpa + (entry - s->vaddr);
 		return 0;
 	}
-	return err_set(e, -ENOEXEC, "'%s' has its entry outside of what it "
-				    "loads", f->path);
+	return err_set(e, -ENOEXEC,
+		       "'%s' has its entry outside of what it "
+		       "loads",
+		       f->path);
 }
 
 int
-elf_image_parse(struct elf_image *img, const struct boot_file *f,
-		struct err *e)
+elf_image_parse(struct elf_image *img, const struct boot_file *f, struct err *e)
 {
 	Elf64_Ehdr h;
 	Elf64_Phdr p;
@@ -207,7 +210,8 @@ elf_image_load(const struct elf_image *img, const struct boot_job *job,
 			    "'%s' needs %llu MiB of memory, the guest has "
 			    "%llu MiB",
 			    job->kernel->path,
-			    (unsigned long long)(img->end_gpa + (1 << 20) - 1) >>
+			    (unsigned long long)(img->end_gpa + (1 << 20) -
+						 1) >>
 				20,
 			    (unsigned long long)job->ram->size_bytes >> 20);
 		rc = boot_file_load(job->kernel, s->off, job->ram, s->gpa,

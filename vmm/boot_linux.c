@@ -5,39 +5,58 @@
 
 /* The setup header: offsets in the file, which are also offsets in the zero
  * page (boot.rst, "the real-mode kernel header"). */
-enum { H_SETUP_SECTS = 0x1f1, H_SYSSIZE = 0x1f4, H_BOOT_FLAG = 0x1fe,
-       H_JUMP = 0x200, H_MAGIC = 0x202, H_VERSION = 0x206,
-       H_TYPE_OF_LOADER = 0x210, H_LOADFLAGS = 0x211, H_RAMDISK_IMAGE = 0x218,
-       H_RAMDISK_SIZE = 0x21c, H_CMD_LINE_PTR = 0x228,
-       H_INITRD_ADDR_MAX = 0x22c, H_KERNEL_ALIGNMENT = 0x230,
-       H_XLOADFLAGS = 0x236, H_CMDLINE_SIZE = 0x238, H_PREF_ADDRESS = 0x258,
-       H_INIT_SIZE = 0x260, H_END = 0x264 };
+enum {
+	H_SETUP_SECTS = 0x1f1,
+	H_SYSSIZE = 0x1f4,
+	H_BOOT_FLAG = 0x1fe,
+	H_JUMP = 0x200,
+	H_MAGIC = 0x202,
+	H_VERSION = 0x206,
+	H_TYPE_OF_LOADER = 0x210,
+	H_LOADFLAGS = 0x211,
+	H_RAMDISK_IMAGE = 0x218,
+	H_RAMDISK_SIZE = 0x21c,
+	H_CMD_LINE_PTR = 0x228,
+	H_INITRD_ADDR_MAX = 0x22c,
+	H_KERNEL_ALIGNMENT = 0x230,
+	H_XLOADFLAGS = 0x236,
+	H_CMDLINE_SIZE = 0x238,
+	H_PREF_ADDRESS = 0x258,
+	H_INIT_SIZE = 0x260,
+	H_END = 0x264
+};
 
-#define HEADER_FIRST	    H_SETUP_SECTS
-#define BOOT_FLAG	    0xaa55
-#define MAGIC		    "HdrS"
-#define VERSION_MIN	    0x20c
+#define HEADER_FIRST	     H_SETUP_SECTS
+#define BOOT_FLAG	     0xaa55
+#define MAGIC		     "HdrS"
+#define VERSION_MIN	     0x20c
 #define LOADFLAG_LOADED_HIGH BIT(0)
-#define XLF_KERNEL_64	    BIT(0)
-#define XLF_ABOVE_4G	    BIT(1)
-#define LOADER_UNKNOWN	    0xff
-#define SECTOR		    512
-#define ENTRY_64	    0x200
+#define XLF_KERNEL_64	     BIT(0)
+#define XLF_ABOVE_4G	     BIT(1)
+#define LOADER_UNKNOWN	     0xff
+#define SECTOR		     512
+#define ENTRY_64	     0x200
 
 /* The rest of the zero page (zero-page.rst) */
-enum { Z_ACPI_RSDP = 0x070, Z_EXT_RAMDISK_IMAGE = 0x0c0,
-       Z_EXT_RAMDISK_SIZE = 0x0c4, Z_EXT_CMD_LINE_PTR = 0x0c8,
-       Z_E820_ENTRIES = 0x1e8, Z_E820_TABLE = 0x2d0, Z_BYTES = 0x1000 };
+enum {
+	Z_ACPI_RSDP = 0x070,
+	Z_EXT_RAMDISK_IMAGE = 0x0c0,
+	Z_EXT_RAMDISK_SIZE = 0x0c4,
+	Z_EXT_CMD_LINE_PTR = 0x0c8,
+	Z_E820_ENTRIES = 0x1e8,
+	Z_E820_TABLE = 0x2d0,
+	Z_BYTES = 0x1000
+};
 #define E820_ENTRY_BYTES 20
 
 /* Page-table entries, SDM 3A table 4-15 ff. */
-#define PTE_PRESENT  BIT(0)
-#define PTE_WRITE    BIT(1)
-#define PTE_LARGE    BIT(7)
-#define PAGE_BYTES   4096ULL
-#define LARGE_BYTES  (2ULL << 20)
-#define MAPPED_GIB   4
-#define PTES	     512
+#define PTE_PRESENT BIT(0)
+#define PTE_WRITE   BIT(1)
+#define PTE_LARGE   BIT(7)
+#define PAGE_BYTES  4096ULL
+#define LARGE_BYTES (2ULL << 20)
+#define MAPPED_GIB  4
+#define PTES	    512
 
 /* An ELF kernel tells nothing about itself; these are what every kernel of the
  * last decade takes. */
@@ -108,8 +127,7 @@ linux_image_parse(struct linux_image *img, const struct boot_file *f,
 			       (unsigned long long)f->size_bytes);
 	img->payload_bytes = MIN(want, f->size_bytes - img->payload_off);
 	img->load_gpa = get_le64(h + H_PREF_ADDRESS);
-	img->memory_bytes =
-	    MAX(get_le32(h + H_INIT_SIZE), img->payload_bytes);
+	img->memory_bytes = MAX(get_le32(h + H_INIT_SIZE), img->payload_bytes);
 	img->initrd_limit = get_le16(h + H_XLOADFLAGS) & XLF_ABOVE_4G
 				? RAM_HIGH_BASE
 				: get_le32(h + H_INITRD_ADDR_MAX) + 1ULL;
@@ -256,8 +274,8 @@ linux_enter_elf(u64 entry_gpa, u64 end_gpa, const struct boot_job *job,
 {
 	u8 h[H_END] = {0};
 	u64 initrd_gpa;
-	int rc = boot_place_initrd(job, end_gpa, ELF_INITRD_LIMIT, &initrd_gpa,
-				   e);
+	int rc =
+	    boot_place_initrd(job, end_gpa, ELF_INITRD_LIMIT, &initrd_gpa, e);
 
 	if (rc == 0)
 		rc = boot_put_cmdline(job, ELF_CMDLINE_MAX, e);

@@ -2,10 +2,20 @@
 #include "vmm/boot_pvh.h"
 
 /* struct hvm_start_info and what it points to, laid out in one page */
-enum { S_MAGIC = 0, S_VERSION = 4, S_FLAGS = 8, S_NR_MODULES = 12,
-       S_MODLIST = 16, S_CMDLINE = 24, S_RSDP = 32, S_MEMMAP = 40,
-       S_MEMMAP_ENTRIES = 48, MODLIST_AT = 0x100, MEMMAP_AT = 0x200,
-       INFO_BYTES = 0x400 };
+enum {
+	S_MAGIC = 0,
+	S_VERSION = 4,
+	S_FLAGS = 8,
+	S_NR_MODULES = 12,
+	S_MODLIST = 16,
+	S_CMDLINE = 24,
+	S_RSDP = 32,
+	S_MEMMAP = 40,
+	S_MEMMAP_ENTRIES = 48,
+	MODLIST_AT = 0x100,
+	MEMMAP_AT = 0x200,
+	INFO_BYTES = 0x400
+};
 #define START_MAGIC  0x336ec578
 #define MEMMAP_BYTES 24
 

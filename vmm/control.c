@@ -33,7 +33,8 @@ struct control {
 	struct client client[CONTROL_CLIENTS]; /* the serving thread's */
 };
 
-/* --- commands -------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------
+ */
 
 static void
 put_uint(json_t *o, const char *key, u64 v)
@@ -171,7 +172,8 @@ control_answer(struct machine *m, const char *line, size_t count)
 	return print_line(answer);
 }
 
-/* --- clients ------------------------------------------------------------------ */
+/* --- clients
+ * ------------------------------------------------------------------ */
 
 static void
 client_close(struct client *cl)
@@ -241,16 +243,17 @@ client_lines(struct control *c, struct client *cl)
 
 		if (end == NULL && cl->in_count > CONTROL_LINE_MAX) {
 			cl->closing = true;
-			return client_answer(cl, print_line(refuse(
-				"a line may have 65536 bytes")));
+			return client_answer(
+			    cl,
+			    print_line(refuse("a line may have 65536 bytes")));
 		}
 		/* the last line may lack its end */
 		if (end == NULL && cl->eof)
 			line = cl->in_count;
 		if (end == NULL && (!cl->eof || line == 0))
 			break;
-		if (!client_answer(cl, control_answer(c->machine, cl->in,
-						      line)))
+		if (!client_answer(cl,
+				   control_answer(c->machine, cl->in, line)))
 			return false;
 		line = MIN(line + 1, cl->in_count);
 		memmove(cl->in, cl->in + line, cl->in_count - line);
@@ -280,7 +283,8 @@ client_serve(struct control *c, struct client *cl, short events)
 	return client_lines(c, cl);
 }
 
-/* --- the serving thread ----------------------------------------------------------- */
+/* --- the serving thread
+ * ----------------------------------------------------------- */
 
 static void *
 serve(void *arg)
@@ -296,13 +300,14 @@ serve(void *arg)
 			struct client *cl = &c->client[i];
 
 			room = room || cl->fd < 0;
-			pfd[2 + i] = (struct pollfd){
-			    .fd = cl->fd,
-			    .events = cl->out != NULL ? POLLOUT : POLLIN};
+			pfd[2 + i] =
+			    (struct pollfd){.fd = cl->fd,
+					    .events = cl->out != NULL ? POLLOUT
+								      : POLLIN};
 		}
 		/* when all places are taken, the next one waits in line */
-		pfd[1] = (struct pollfd){
-		    .fd = room ? c->socket.listen_fd : -1, .events = POLLIN};
+		pfd[1] = (struct pollfd){.fd = room ? c->socket.listen_fd : -1,
+					 .events = POLLIN};
 		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR) {
 			log_error("control socket: poll: %s", strerror(errno));
 			return NULL;

@@ -72,7 +72,8 @@ make_address(struct sockaddr_un *a, const char *path, struct err *e)
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
 	if (n == 0)
-		return err_set(e, -EINVAL, "the control socket's path is empty");
+		return err_set(e, -EINVAL,
+			       "the control socket's path is empty");
 	if (n >= sizeof(a->sun_path))
 		return err_set(e, -ENAMETOOLONG,
 			       "control socket path '%.60s...' has %zu bytes, "
@@ -99,8 +100,7 @@ somebody_listens(const struct sockaddr_un *a)
 
 /* Removes the socket that a dead process left. */
 static int
-clear_path(struct control_socket *s, const struct sockaddr_un *a,
-	   struct err *e)
+clear_path(struct control_socket *s, const struct sockaddr_un *a, struct err *e)
 {
 	struct stat st;
 
@@ -111,8 +111,8 @@ clear_path(struct control_socket *s, const struct sockaddr_un *a,
 				       "cannot create control socket '%s'",
 				       s->path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, -EEXIST,
-			       "'%s' exists and is not a socket", s->path);
+		return err_set(e, -EEXIST, "'%s' exists and is not a socket",
+			       s->path);
 	if (somebody_listens(a))
 		return err_set(e, -EADDRINUSE,
 			       "another program listens on socket '%s'",
@@ -126,8 +126,7 @@ clear_path(struct control_socket *s, const struct sockaddr_un *a,
 /* The mode is set before bind() makes the file, so that it never has another
  * one, whatever the umask is. */
 static int
-listen_at(struct control_socket *s, const struct sockaddr_un *a,
-	  struct err *e)
+listen_at(struct control_socket *s, const struct sockaddr_un *a, struct err *e)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;

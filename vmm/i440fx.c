@@ -17,7 +17,8 @@ i440fx_reset(struct i440fx *h)
 	u8 *c = h->f.s.config;
 
 	put_le16(c + PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
-	put_le16(c + PCI_STATUS, 0x0280); /* medium DEVSEL#, fast back-to-back */
+	put_le16(c + PCI_STATUS,
+		 0x0280); /* medium DEVSEL#, fast back-to-back */
 	memset(c + PMCCFG_FIRST, 0, 0x100 - PMCCFG_FIRST);
 	memset(c + PAM0, 0x33, DRB0 - PAM0); /* as a BIOS leaves it: all RAM */
 	c[SMRAM] = 0x02;

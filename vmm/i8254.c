@@ -4,7 +4,7 @@
 #define CONTROL_PORT 0x43
 #define PORT61	     0x61
 
-#define READ_BACK	 3 /* "counter" of a read-back command */
+#define READ_BACK	 3	/* "counter" of a read-back command */
 #define READ_BACK_COUNT	 BIT(5) /* active low */
 #define READ_BACK_STATUS BIT(4) /* active low */
 #define STATUS_OUT	 BIT(7)
@@ -116,11 +116,16 @@ next_edge(const struct i8254_counter *c, u64 after)
 	return edge > after ? edge : VCLOCK_NEVER;
 }
 
+/* Periods shorter than I8254_PERIOD_MIN would leave no time for the guest: it
+ * gets one interrupt in that time. */
 static void
 arm(struct i8254 *p, u64 now)
 {
-	u64 edge = next_edge(&p->s.counter[0], now);
+	const struct i8254_counter *c = &p->s.counter[0];
+	u64 edge = next_edge(c, now);
 
+	if (edge != VCLOCK_NEVER && periodic(c) && c->count < I8254_PERIOD_MIN)
+		edge = now + I8254_PERIOD_MIN;
 	if (edge == VCLOCK_NEVER)
 		vtimer_disarm(p->timers, &p->timer);
 	else
@@ -149,8 +154,8 @@ load(struct i8254 *p, struct i8254_counter *c, u16 written)
 	u32 v = written;
 
 	if (c->bcd)
-		v = (v >> 12) * 1000 + (v >> 8 & 15) * 100 + (v >> 4 & 15) * 10 +
-		    (v & 15);
+		v = (v >> 12) * 1000 + (v >> 8 & 15) * 100 +
+		    (v >> 4 & 15) * 10 + (v & 15);
 	if (v == 0)
 		v = c->bcd ? 10000 : 0x10000;
 	settle(c, now);

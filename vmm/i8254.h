@@ -20,7 +20,8 @@
 #include "vmm/irqline.h"
 #include "vmm/vtimer.h"
 
-#define I8254_HZ 1193182ULL
+#define I8254_HZ	 1193182ULL
+#define I8254_PERIOD_MIN 12ULL /* ticks, about 10 us */
 
 struct i8254_counter {
 	u64 start_tick; /* when the count in use was loaded */

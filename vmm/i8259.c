@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm/i8259.h"
 
-#define CASCADE 2
+#define CASCADE	  2
 #define ELCR_PORT 0x4d0
 
 /* 82371AB 4.2.5: the timer, keyboard, cascade, RTC and FPU inputs are always
@@ -21,9 +21,16 @@ static const u8 elcr_mask[2] = {0xf8, 0xde};
 #define OCW3_ESMM BIT(6)
 
 /* OCW2 bits 7..5: R, SL, EOI */
-enum { OCW2_ROTATE_AEOI_CLEAR, OCW2_EOI, OCW2_NOP, OCW2_EOI_SPECIFIC,
-       OCW2_ROTATE_AEOI_SET, OCW2_ROTATE_EOI, OCW2_SET_PRIORITY,
-       OCW2_ROTATE_EOI_SPECIFIC };
+enum {
+	OCW2_ROTATE_AEOI_CLEAR,
+	OCW2_EOI,
+	OCW2_NOP,
+	OCW2_EOI_SPECIFIC,
+	OCW2_ROTATE_AEOI_SET,
+	OCW2_ROTATE_EOI,
+	OCW2_SET_PRIORITY,
+	OCW2_ROTATE_EOI_SPECIFIC
+};
 
 void
 i8259_reset(struct i8259 *p)

@@ -2,28 +2,28 @@
 #include "vmm/ioapic.h"
 
 /* Memory-mapped registers, section 3.1, and what they index, 3.2 */
-#define IOREGSEL     0x00
-#define IOWIN	     0x10
-#define REG_ID	     0x00
-#define REG_VERSION  0x01
-#define REG_ARB	     0x02
-#define REG_TABLE    0x10
+#define IOREGSEL      0x00
+#define IOWIN	      0x10
+#define REG_ID	      0x00
+#define REG_VERSION   0x01
+#define REG_ARB	      0x02
+#define REG_TABLE     0x10
 #define REG_TABLE_END (REG_TABLE + 2 * IOAPIC_PINS)
 
-#define VERSION	     (0x11 | (IOAPIC_PINS - 1) << 16)
-#define ID_MASK	     0x0f000000
+#define VERSION (0x11 | (IOAPIC_PINS - 1) << 16)
+#define ID_MASK 0x0f000000
 
 /* A redirection entry, 3.2.4 */
-#define RTE_VECTOR(e) ((u8)(e))
-#define RTE_MODE(e)   ((enum apic_mode)((e) >> 8 & 7))
-#define RTE_LOGICAL   BIT(11)
-#define RTE_STATUS    BIT(12)
+#define RTE_VECTOR(e)  ((u8)(e))
+#define RTE_MODE(e)    ((enum apic_mode)((e) >> 8 & 7))
+#define RTE_LOGICAL    BIT(11)
+#define RTE_STATUS     BIT(12)
 #define RTE_REMOTE_IRR BIT(14)
-#define RTE_LEVEL     BIT(15)
-#define RTE_MASKED    BIT(16)
-#define RTE_DEST(e)   ((u8)((e) >> 56))
-#define RTE_READ_ONLY (RTE_STATUS | RTE_REMOTE_IRR)
-#define RTE_RESERVED  BITS(55, 17)
+#define RTE_LEVEL      BIT(15)
+#define RTE_MASKED     BIT(16)
+#define RTE_DEST(e)    ((u8)((e) >> 56))
+#define RTE_READ_ONLY  (RTE_STATUS | RTE_REMOTE_IRR)
+#define RTE_RESERVED   BITS(55, 17)
 
 static void
 send(struct ioapic *io, unsigned pin)
@@ -90,10 +90,10 @@ write_entry(struct ioapic *io, unsigned reg, u32 v)
 	else
 		new = (*e & ~0xffffffffULL) | v;
 	new &= ~(RTE_READ_ONLY | RTE_RESERVED);
-	new |= *e & RTE_REMOTE_IRR;
+	new |= *e &RTE_REMOTE_IRR;
 	/* Remote IRR has no meaning for edges: software clears a stuck one by
 	 * switching to edge and back. */
-	if (!(new & RTE_LEVEL))
+	if (!(new &RTE_LEVEL))
 		new &= ~RTE_REMOTE_IRR;
 	*e = new;
 	service_level(io, pin);

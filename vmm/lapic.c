@@ -2,12 +2,28 @@
 #include "vmm/lapic.h"
 
 /* Register offsets, SDM 3A table 11-1 */
-enum { R_ID = 0x020, R_VERSION = 0x030, R_TPR = 0x080, R_APR = 0x090,
-       R_PPR = 0x0a0, R_EOI = 0x0b0, R_LDR = 0x0d0, R_DFR = 0x0e0,
-       R_SVR = 0x0f0, R_ISR = 0x100, R_TMR = 0x180, R_IRR = 0x200,
-       R_ESR = 0x280, R_ICR_LOW = 0x300, R_ICR_HIGH = 0x310,
-       R_LVT = 0x320, R_LVT_LAST = 0x370, R_INITIAL = 0x380,
-       R_CURRENT = 0x390, R_DIVIDE = 0x3e0 };
+enum {
+	R_ID = 0x020,
+	R_VERSION = 0x030,
+	R_TPR = 0x080,
+	R_APR = 0x090,
+	R_PPR = 0x0a0,
+	R_EOI = 0x0b0,
+	R_LDR = 0x0d0,
+	R_DFR = 0x0e0,
+	R_SVR = 0x0f0,
+	R_ISR = 0x100,
+	R_TMR = 0x180,
+	R_IRR = 0x200,
+	R_ESR = 0x280,
+	R_ICR_LOW = 0x300,
+	R_ICR_HIGH = 0x310,
+	R_LVT = 0x320,
+	R_LVT_LAST = 0x370,
+	R_INITIAL = 0x380,
+	R_CURRENT = 0x390,
+	R_DIVIDE = 0x3e0
+};
 
 #define VERSION		(0x14 | (LVT_COUNT - 1) << 16)
 #define SVR_ENABLE	BIT(8)
@@ -196,8 +212,8 @@ write_icr(struct lapic *l, u32 v)
 	}
 	switch (ICR_SHORTHAND(v)) {
 	case TO_DEST:
-		to_us = addressed(l, (u8)(l->s.icr_high >> 24),
-				  v & ICR_LOGICAL);
+		to_us =
+		    addressed(l, (u8)(l->s.icr_high >> 24), v & ICR_LOGICAL);
 		break;
 	case TO_OTHERS:
 		to_us = false;
@@ -318,8 +334,9 @@ timer_fire(void *ctx)
 	if (timer_mode(l) != TIMER_PERIODIC || period == 0)
 		return;
 	next = l->s.timer_start_ns + period;
-	vtimer_arm(l->timers, &l->timer,
-		   MAX(next, now + MIN(period, LAPIC_PERIOD_MIN_NS)));
+	if (period < LAPIC_PERIOD_MIN_NS)
+		next = now + LAPIC_PERIOD_MIN_NS;
+	vtimer_arm(l->timers, &l->timer, next);
 }
 
 static void
@@ -473,7 +490,8 @@ write_reg(struct lapic *l, u32 off, u32 v)
 }
 
 /* Registers are 32 bits wide at multiples of 16 (11.4.1). Anything else is
- * undefined there: here a part of a register can be read, and is not written. */
+ * undefined there: here a part of a register can be read, and is not written.
+ */
 u64
 lapic_read(void *dev, u64 off, unsigned size_bytes)
 {

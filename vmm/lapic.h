@@ -17,18 +17,33 @@
 
 #include "vmm/vtimer.h"
 
-#define LAPIC_GPA	       0xfee00000ULL
-#define LAPIC_SIZE	       0x1000
-#define MSR_IA32_APIC_BASE     0x1b
-#define MSR_IA32_TSC_DEADLINE  0x6e0
-#define LAPIC_PERIOD_MIN_NS    (10 * NS_PER_US)
+#define LAPIC_GPA	      0xfee00000ULL
+#define LAPIC_SIZE	      0x1000
+#define MSR_IA32_APIC_BASE    0x1b
+#define MSR_IA32_TSC_DEADLINE 0x6e0
+#define LAPIC_PERIOD_MIN_NS   (10 * NS_PER_US)
 
 /* Bits 10..8 of a redirection entry, an LVT entry or the ICR */
-enum apic_mode { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_RESERVED, APIC_NMI,
-		 APIC_INIT, APIC_STARTUP, APIC_EXTINT };
+enum apic_mode {
+	APIC_FIXED,
+	APIC_LOWEST,
+	APIC_SMI,
+	APIC_RESERVED,
+	APIC_NMI,
+	APIC_INIT,
+	APIC_STARTUP,
+	APIC_EXTINT
+};
 
-enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR,
-       LVT_COUNT };
+enum {
+	LVT_TIMER,
+	LVT_THERMAL,
+	LVT_PERF,
+	LVT_LINT0,
+	LVT_LINT1,
+	LVT_ERROR,
+	LVT_COUNT
+};
 
 struct lapic_state {
 	u32 id, tpr, ldr, dfr, svr;

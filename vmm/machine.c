@@ -21,7 +21,8 @@ kick(void *ctx)
 		m->ops->kick(m->hv);
 }
 
-/* --- opening ----------------------------------------------------------------- */
+/* --- opening -----------------------------------------------------------------
+ */
 
 /* The kernel's command line. A machine without a local APIC must say so: CPUID
  * is the same for all and shows one. */
@@ -46,9 +47,9 @@ open_boot(struct machine *m, const struct machine_config *cfg, struct err *e)
 	return rc;
 }
 
-/* A driver that never has an irqchip leaves the TSC deadline MSR to us and ticks
- * at the virtual clock's pace, which our local APIC relies on. One that could
- * have an irqchip and has none here does neither: PIC only. */
+/* A driver that never has an irqchip leaves the TSC deadline MSR to us and
+ * ticks at the virtual clock's pace, which our local APIC relies on. One that
+ * could have an irqchip and has none here does neither: PIC only. */
 static enum irqchip
 find_irqchip(const struct machine *m, bool no_lapic)
 {
@@ -122,8 +123,8 @@ machine_open(struct machine **out, const struct machine_config *cfg,
 {
 	const struct hv_ops *ops;
 	char why[200] = "";
-	int rc = hv_choose(&ops, cfg->driver != NULL ? cfg->driver : "auto",
-			   why, e);
+	int rc =
+	    hv_choose(&ops, cfg->driver != NULL ? cfg->driver : "auto", why, e);
 
 	if (rc == 0)
 		rc = machine_open_ops(out, cfg, ops, e);
@@ -154,7 +155,8 @@ machine_close(struct machine *m)
 	free(m);
 }
 
-/* --- running ------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------ */
 
 int
 machine_reset(struct machine *m, struct err *e)
@@ -172,8 +174,10 @@ machine_reset(struct machine *m, struct err *e)
 	s.tsc = vclock_now_ns(&m->clock);
 	rc = m->ops->state_set(m->hv, &s);
 	if (rc != 0)
-		return err_errno(e, rc, "the %s driver refuses to start the "
-					"processor", m->ops->name);
+		return err_errno(e, rc,
+				 "the %s driver refuses to start the "
+				 "processor",
+				 m->ops->name);
 	m->window = false;
 	if (m->irqchip != IRQCHIP_DRIVER)
 		m->ops->request_irq_window(m->hv, false);
@@ -210,7 +214,8 @@ machine_run(struct machine *m, struct machine_end *end)
 	*end = m->end;
 }
 
-/* --- other threads -------------------------------------------------------------- */
+/* --- other threads
+ * -------------------------------------------------------------- */
 
 void
 machine_quit(struct machine *m)

@@ -24,22 +24,22 @@
 #define MACHINE_DEBUG_EXIT_PORT 0x501
 
 struct machine_config {
-	const char *name;	   /* NULL: "spindle" */
+	const char *name; /* NULL: "spindle" */
 	u64 memory_bytes;
-	const char *driver;	   /* "auto", "kvm", "soft" */
-	bool host_cpuid;	   /* KVM only */
-	bool no_lapic;		   /* PIC and PIT only */
-	const char *kernel;	   /* bzImage, or ELF64 with a PVH note */
-	const char *initrd;	   /* may be NULL */
-	const char *append;	   /* kernel command line, may be NULL */
-	bool no_reboot;		   /* a guest's reboot ends the run */
-	const char *ctl_path;	   /* control socket, may be NULL */
+	const char *driver;   /* "auto", "kvm", "soft" */
+	bool host_cpuid;      /* KVM only */
+	bool no_lapic;	      /* PIC and PIT only */
+	const char *kernel;   /* bzImage, or ELF64 with a PVH note */
+	const char *initrd;   /* may be NULL */
+	const char *append;   /* kernel command line, may be NULL */
+	bool no_reboot;	      /* a guest's reboot ends the run */
+	const char *ctl_path; /* control socket, may be NULL */
 	struct chardev *serial[MACHINE_SERIALS]; /* NULL: unconnected */
 };
 
 enum machine_end_kind {
-	MACHINE_POWEROFF,   /* ACPI S5 */
-	MACHINE_REBOOT,	    /* reset with no_reboot set */
+	MACHINE_POWEROFF, /* ACPI S5 */
+	MACHINE_REBOOT,	  /* reset with no_reboot set */
 	MACHINE_TRIPLE_FAULT,
 	MACHINE_DEBUG_EXIT, /* the debug-exit port; code is the byte written */
 	MACHINE_QUIT,	    /* machine_quit() or the control socket */
@@ -57,8 +57,8 @@ struct machine_stats {
 	u64 run_ns;	 /* virtual time since power-on */
 	u64 host_cpu_ns; /* CPU time of this process */
 	u64 exits, exits_io, exits_mmio, exits_hlt, exits_msr;
-	u64 interrupts;	 /* injected */
-	u64 insns;	 /* retired, 0 when the driver cannot tell */
+	u64 interrupts; /* injected */
+	u64 insns;	/* retired, 0 when the driver cannot tell */
 };
 
 /* Strings belong to the machine and live as long. */

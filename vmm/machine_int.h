@@ -69,8 +69,8 @@ struct machine {
 
 	/* other threads */
 	struct mail mail;
-	atomic_bool quit; /* [atomic] set before mail_wake(), read after
-			     mail_woken(); seq_cst */
+	atomic_bool quit;	 /* [atomic] set before mail_wake(), read after
+				    mail_woken(); seq_cst */
 	struct control *control; /* [const] NULL without control socket */
 
 	/* buses */

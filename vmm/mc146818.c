@@ -2,9 +2,23 @@
 #include "vmm/mc146818.h"
 
 /* Registers, data sheet table 2 */
-enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM,
-       WEEKDAY, DAY, MONTH, YEAR, REG_A, REG_B, REG_C, REG_D,
-       CENTURY = 0x32 }; /* where ACPI's FADT says it is */
+enum {
+	SECONDS,
+	SECONDS_ALARM,
+	MINUTES,
+	MINUTES_ALARM,
+	HOURS,
+	HOURS_ALARM,
+	WEEKDAY,
+	DAY,
+	MONTH,
+	YEAR,
+	REG_A,
+	REG_B,
+	REG_C,
+	REG_D,
+	CENTURY = 0x32
+}; /* where ACPI's FADT says it is */
 
 #define A_UIP	   BIT(7)
 #define A_DV	   0x70
@@ -23,13 +37,13 @@ enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM,
 #define C_UF	   BIT(4)
 #define D_VRT	   BIT(7)
 
-#define HOUR_PM		BIT(7)
-#define ALARM_ANY	0xc0 /* both bits: matches every value */
-#define RTC_HZ		32768ULL
-#define UIP_NS		(244 * NS_PER_US)
-#define SECS_PER_DAY	86400
-#define AFTER_RESET_NS	(NS_PER_SEC / 2)
-#define FLAGS		(C_PF | C_AF | C_UF)
+#define HOUR_PM	       BIT(7)
+#define ALARM_ANY      0xc0 /* both bits: matches every value */
+#define RTC_HZ	       32768ULL
+#define UIP_NS	       (244 * NS_PER_US)
+#define SECS_PER_DAY   86400
+#define AFTER_RESET_NS (NS_PER_SEC / 2)
+#define FLAGS	       (C_PF | C_AF | C_UF)
 
 struct date {
 	int year, month, day, hour, minute, second; /* month, day from 1 */
@@ -166,10 +180,10 @@ time_from_registers(struct mc146818 *r, u64 rest_ns)
 	const u8 *ram = r->s.ram;
 	u64 now = vtimers_now(r->timers);
 	int month = MIN(MAX(decode(r, ram[MONTH]), 1), 12);
-	s64 secs = days_from_date(decode(r, ram[CENTURY]) * 100 +
-				      decode(r, ram[YEAR]),
-				  month, decode(r, ram[DAY])) *
-		   SECS_PER_DAY;
+	s64 secs =
+	    days_from_date(decode(r, ram[CENTURY]) * 100 + decode(r, ram[YEAR]),
+			   month, decode(r, ram[DAY])) *
+	    SECS_PER_DAY;
 
 	secs += decode_hour(r, ram[HOURS]) * 3600 +
 		decode(r, ram[MINUTES]) * 60 + decode(r, ram[SECONDS]);

@@ -22,9 +22,9 @@
 struct mc146818_state {
 	u8 ram[MC146818_BYTES]; /* time registers only while SET is on */
 	u8 index;		/* port 70h */
-	s64 wall_secs; /* wall time at virtual time 0, seconds since 1970 */
+	s64 wall_secs;	  /* wall time at virtual time 0, seconds since 1970 */
 	u64 wall_part_ns; /* and the part below a second */
-	u64 c_ns;      /* virtual time up to which flags are accounted for */
+	u64 c_ns;	  /* virtual time up to which flags are accounted for */
 };
 
 struct mc146818 {

@@ -30,7 +30,7 @@
 #define PCI_COMMAND_MASTER BIT(2)
 #define PCI_MULTIFUNCTION  0x80
 
-#define PCI_CONFIG_BYTES 256
+#define PCI_CONFIG_BYTES   256
 #define PCI_DEVFN(dev, fn) ((dev) << 3 | (fn))
 
 struct pci_function_state {

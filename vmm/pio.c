@@ -66,8 +66,8 @@ read_at(struct pio *p, u32 port, unsigned size_bytes)
 		return r->read(r->dev, (u16)port, size_bytes);
 	if (half == 0)
 		return 0xff;
-	return read_at(p, port, half) |
-	       read_at(p, port + half, half) << (half * 8);
+	return read_at(p, port, half) | read_at(p, port + half, half)
+					    << (half * 8);
 }
 
 static void

@@ -96,8 +96,8 @@ ram_map(struct ram *r, struct hv *hv, struct err *e)
 {
 	for (unsigned i = 0; i < r->slot_count; i++) {
 		struct ram_slot *s = &r->slot[i];
-		int rc = hv->ops->mem_map(hv, i, s->gpa, s->size_bytes, s->host,
-					  0);
+		int rc =
+		    hv->ops->mem_map(hv, i, s->gpa, s->size_bytes, s->host, 0);
 
 		if (rc != 0)
 			return err_errno(e, rc, "cannot map guest memory");

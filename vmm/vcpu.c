@@ -84,8 +84,8 @@ reset(struct machine *m)
 static void
 sleep_until(struct machine *m, u64 deadline_ns)
 {
-	u64 base_ns = atomic_load_explicit(&m->clock.base_ns,
-					   memory_order_relaxed);
+	u64 base_ns =
+	    atomic_load_explicit(&m->clock.base_ns, memory_order_relaxed);
 
 	if (deadline_ns == VCLOCK_NEVER || deadline_ns > UINT64_MAX - base_ns)
 		mail_sleep(&m->mail, UINT64_MAX);
