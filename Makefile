@@ -111,8 +111,8 @@ fuzz: ## fuzz each parser for FUZZ_S=60 seconds (clang)
 	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_SRC:%.c=$B/%)
 	@tools/fuzz $B $(FUZZ_S) $^
-cov: ## line coverage of the unit tests, by file
-	@$(MAKE) --no-print-directory MODE=cov check-unit
+cov: ## line coverage of unit and differential tests, by file
+	-@$(MAKE) --no-print-directory MODE=cov tests check-unit
 	@tools/cov build/cov
 tidy: ## the rules of the house as a test
 	@tools/deps tidy
