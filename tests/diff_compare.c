@@ -2,8 +2,8 @@
 /* What must be the same on both sides, and how a difference is shown.
  *
  * Compared: how the case ended (exit page, vector, error code, CR2), RIP, CS,
- * all general registers, all of RFLAGS including what the manuals call
- * undefined, x87 and SSE registers and status, and every byte of the
+ * all general and segment registers, all of RFLAGS including what the manuals
+ * call undefined, x87 and SSE registers and status, and every byte of the
  * writable pages. The exceptions, each with its reason:
  *
  *  - x87 FOP, FIP and FDP (bytes 6..23 of the image): a driver that runs x87
@@ -142,6 +142,9 @@ end_same(const struct diff_case *c, const struct diff_outcome *x,
 	       ((x->error ^ y->error) & error_compared(x)) == 0 &&
 	       x->cr2 == y->cr2 && x->out.rip == y->out.rip &&
 	       (x->vector == DIFF_END || x->cs == y->cs) &&
+	       memcmp(x->sel, y->sel, sizeof(x->sel)) == 0 &&
+	       x->out.fs_base == y->out.fs_base &&
+	       x->out.gs_base == y->out.gs_base &&
 	       ((x->out.rflags ^ y->out.rflags) & flags_compared(c, x)) == 0;
 }
 
@@ -272,6 +275,9 @@ print_end(const struct diff_outcome *x, const char *name)
 	printf(" cs %x rip %llx rflags %llx\n", x->cs,
 	       (unsigned long long)x->out.rip,
 	       (unsigned long long)x->out.rflags);
+	printf("         ds %x es %x fs %x/%llx gs %x/%llx ss %x\n", x->sel[0],
+	       x->sel[1], x->sel[2], (unsigned long long)x->out.fs_base,
+	       x->sel[3], (unsigned long long)x->out.gs_base, x->sel[4]);
 }
 
 static void

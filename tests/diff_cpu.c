@@ -28,12 +28,17 @@
 #define JOBS_MAX   64
 #define SELF_CASES 500
 
-enum { SINGLE, SEQUENCE, SINGLE32, SEQUENCE32, KINDS };
+enum { SINGLE, SEQUENCE, SYSTEM, SINGLE32, SEQUENCE32, SYSTEM32, KINDS };
 
-static const char kind_letter[KINDS + 1] = "sqcd";
-static const char *const kind_name[KINDS] = {"single instructions", "sequences",
-					     "compatibility-mode instructions",
-					     "compatibility-mode sequences"};
+static const char kind_letter[KINDS + 1] = "sqycdz";
+static const char *const kind_name[KINDS] = {
+    "single instructions",
+    "sequences",
+    "segment loads and far transfers",
+    "compatibility-mode instructions",
+    "compatibility-mode sequences",
+    "compatibility-mode segment loads and far transfers",
+};
 
 struct options {
 	const char *driver;
@@ -81,6 +86,7 @@ expect_ud(const struct diff_case *c, struct diff_outcome *o)
 	o->out.rflags |= FL_RF;
 	o->vector = EXC_UD;
 	o->cs = c->compat ? DIFF_CS32 : DIFF_CS64;
+	o->sel[0] = o->sel[1] = o->sel[4] = DIFF_DS;
 }
 
 static bool
@@ -111,6 +117,10 @@ make_case(struct worker *w, int kind, u64 index)
 	rng_next(&r);
 	if (kind == SINGLE || kind == SINGLE32) {
 		diff_single(&r, f, &w->c);
+		return;
+	}
+	if (kind == SYSTEM || kind == SYSTEM32) {
+		diff_system(&r, f, &w->c);
 		return;
 	}
 	diff_seq(&r, f, &w->seq);
@@ -463,8 +473,10 @@ parse(struct options *opt, int argc, char **argv)
 	    {"seed", required_argument, NULL, 's'},
 	    {"cases", required_argument, NULL, 'c'},
 	    {"seq", required_argument, NULL, 'q'},
+	    {"system", required_argument, NULL, 'y'},
 	    {"cases32", required_argument, NULL, 'C'},
 	    {"seq32", required_argument, NULL, 'Q'},
+	    {"system32", required_argument, NULL, 'Y'},
 	    {"only", required_argument, NULL, 'o'},
 	    {"jobs", required_argument, NULL, 'j'},
 	    {"failures", required_argument, NULL, 'f'},
@@ -474,7 +486,7 @@ parse(struct options *opt, int argc, char **argv)
 	    {"list", no_argument, NULL, 'l'},
 	    {NULL, 0, NULL, 0},
 	};
-	static const char counts[] = "cqCQ";
+	static const char counts[] = "cqyCQY";
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -502,7 +514,7 @@ parse(struct options *opt, int argc, char **argv)
 			u64 n = strtoull(optarg, NULL, 0);
 			size_t k = (size_t)(strchr(counts, o) - counts);
 
-			/* c q C Q name the kinds in their order */
+			/* the options name the kinds in their order */
 			opt->count[k] = n;
 		}
 	}
@@ -523,6 +535,8 @@ defaults(struct options *opt)
 	opt->seed = 1;
 	opt->count[SINGLE] = 1000000 * factor;
 	opt->count[SEQUENCE] = 100000 * factor;
+	opt->count[SYSTEM] = 50000 * factor;
+	opt->count[SYSTEM32] = 20000 * factor;
 	opt->count[SINGLE32] = 200000 * factor;
 	opt->count[SEQUENCE32] = 20000 * factor;
 	opt->jobs = cpus < 1 ? 1 : (unsigned)MIN(cpus, 8);
@@ -564,6 +578,11 @@ main(int argc, char **argv)
 	if (!cpuid_host_ok(&missing))
 		printf("the host has no %s: such instructions are left out\n",
 		       missing);
+	if (!diff_native_amd()) {
+		printf("the host is no AMD part: undefined results and far "
+		       "transfers are left out\n");
+		opt.count[SYSTEM] = opt.count[SYSTEM32] = 0;
+	}
 	if (diff_forms_open(&forms[0], false) != 0 ||
 	    diff_forms_open(&forms[1], true) != 0)
 		return 1;

@@ -113,6 +113,28 @@ reserved_prefix(const ZydisDecodedInstruction *in)
 	return false;
 }
 
+/* Defined by AMD parts, or done in their way, and compared on those only. */
+static bool
+of_amd(const ZydisDecodedInstruction *in)
+{
+	bool small = (in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0;
+
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_BSF: /* the destination when the source is 0 */
+	case ZYDIS_MNEMONIC_BSR:
+	case ZYDIS_MNEMONIC_TZCNT: /* become these */
+	case ZYDIS_MNEMONIC_LZCNT:
+	case ZYDIS_MNEMONIC_NOP: /* 0F 0D */
+		return true;
+	case ZYDIS_MNEMONIC_BSWAP:
+	case ZYDIS_MNEMONIC_RET:
+		return small;
+	default: /* 16-bit branches */
+		return small &&
+		       (in->attributes & ZYDIS_ATTRIB_IS_RELATIVE) != 0;
+	}
+}
+
 static bool
 host_has(ZydisISASet set)
 {
@@ -206,6 +228,8 @@ diff_verdict(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops,
 	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
 	    loads_segment(in, ops) || isa_unclear(in) || reserved_prefix(in) ||
 	    !host_has(in->meta.isa_set))
+		return DIFF_NEVER;
+	if (!diff_native_amd() && of_amd(in))
 		return DIFF_NEVER;
 	if (in->mnemonic == ZYDIS_MNEMONIC_INT &&
 	    in->raw.imm[0].value.u == 0x80)

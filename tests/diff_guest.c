@@ -200,6 +200,20 @@ read_frame(const struct cpu_state *s, struct diff_outcome *o)
 }
 
 static void
+read_segments(const struct cpu_state *s, struct diff_outcome *o)
+{
+	static const u8 order[DIFF_SELS] = {SEG_DS, SEG_ES, SEG_FS, SEG_GS,
+					    SEG_SS};
+
+	for (unsigned i = 0; i < DIFF_SELS; i++)
+		o->sel[i] = s->seg[order[i]].sel;
+	/* SS is the handler's by now; the case's is in the frame */
+	o->sel[DIFF_SELS - 1] = get_le16(ram + STACK_GPA - 8);
+	o->out.fs_base = s->seg[SEG_FS].base;
+	o->out.gs_base = s->seg[SEG_GS].base;
+}
+
+static void
 wrong_exit(const struct vm_exit *x, struct diff_outcome *o)
 {
 	o->vector = x->kind == HV_EXIT_KICK ? DIFF_TIMEOUT : DIFF_LOST;
@@ -242,6 +256,7 @@ guest_run(struct diff_side *side, const struct diff_case *c,
 	memset(o->out.fx + 416, 0, 96);
 	o->out.rip = s.rip;
 	o->out.rflags = s.rflags;
+	read_segments(&s, o);
 	if (x.kind != HV_EXIT_HLT)
 		wrong_exit(&x, o);
 	else if (s.rip - handlers < 256 * HANDLER_BYTES)

@@ -133,6 +133,8 @@ struct diff_case {
 	const char *what;	/* which generator made it */
 };
 
+#define DIFF_SELS 5
+
 #define DIFF_END     0x100 /* the case reached its exit page */
 #define DIFF_TIMEOUT 0x101 /* it did not end in time */
 #define DIFF_LOST    0x102 /* the driver did something else; see text */
@@ -144,6 +146,7 @@ struct diff_outcome {
 	u32 error;
 	u64 cr2; /* of #PF */
 	u16 cs;
+	u16 sel[DIFF_SELS]; /* DS ES FS GS SS */
 	char text[120];
 };
 
@@ -162,6 +165,9 @@ struct diff_side {
 /* diff_native.c. False from diff_native_fsgs(): FS and GS cannot be set. */
 int diff_native_open(struct diff_side *side, struct err *e);
 bool diff_native_fsgs(void);
+/* The guest's processor is an AMD part. What manuals leave undefined is
+ * compared only when the host is one too. */
+bool diff_native_amd(void);
 /* Loads the x87 and SSE image and stores it again: the host's own view. */
 void diff_native_normalize(u8 *fx);
 
@@ -273,8 +279,18 @@ size_t diff_encode(struct rng *r, const struct diff_forms *f,
 void diff_arrange(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 		  const ZydisDecodedInstruction *in, ZydisDecodedOperand *ops,
 		  u8 class);
+/* Bytes at va as the case starts; dropped where no writable page is. */
+void diff_poke(struct diff_case *c, u64 va, const void *bytes, unsigned count);
+/* Where a branch from code that ends at next_va may go. */
+u64 diff_branch_target(struct rng *r, const struct diff_case *c, u64 next_va);
+/* An empty case with registers and a place for its code. */
+void diff_start_case(struct rng *r, struct diff_case *c, bool compat);
 /* Jump to the exit page behind code_bytes. */
 void diff_append_exit(struct diff_case *c);
+
+/* diff_system.c: segment loads, far transfers, questions about selectors. */
+void diff_system(struct rng *r, const struct diff_forms *f,
+		 struct diff_case *c);
 
 /* diff_seq.c: a program of items, so that it can be made smaller. */
 #define DIFF_ITEMS 128

@@ -45,6 +45,8 @@ struct native_cpu {
 	u64 scratch_end;  /* 240 */
 	u64 reached_exit; /* 248 */
 	u8 fx[512];	  /* 256 */
+	u16 sel[8];	  /* 768: DS ES FS GS SS */
+	u64 fs_base_out, gs_base_out; /* 784 */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct native_cpu, frame) == 128, "assembly");
@@ -52,6 +54,8 @@ _Static_assert(offsetof(struct native_cpu, fs_base) == 168, "assembly");
 _Static_assert(offsetof(struct native_cpu, host_rsp) == 184, "assembly");
 _Static_assert(offsetof(struct native_cpu, scratch_end) == 240, "assembly");
 _Static_assert(offsetof(struct native_cpu, fx) == 256, "assembly");
+_Static_assert(offsetof(struct native_cpu, sel) == 768, "assembly");
+_Static_assert(offsetof(struct native_cpu, gs_base_out) == 792, "assembly");
 
 /* Referenced by name from the assembly. */
 extern struct native_cpu native_cpu;
@@ -119,9 +123,26 @@ __asm__(
 "	popfq\n"
 "	fxsave64 native_cpu+256(%rip)\n"
 "	movq $1, native_cpu+248(%rip)\n"
+"	mov %ds, native_cpu+768(%rip)\n"
+"	mov %es, native_cpu+770(%rip)\n"
+"	mov %fs, native_cpu+772(%rip)\n"
+"	mov %gs, native_cpu+774(%rip)\n"
+"	mov %ss, native_cpu+776(%rip)\n"
+"	cmpq $0, native_cpu+200(%rip)\n"
+"	je 1f\n"
+"	rdfsbase %rax\n"
+"	mov %rax, native_cpu+784(%rip)\n"
+"	rdgsbase %rax\n"
+"	mov %rax, native_cpu+792(%rip)\n"
 "native_leave:\n"
 "	cmpq $0, native_cpu+200(%rip)\n"
 "	je 1f\n"
+"	mov $0x2b, %eax\n"
+"	mov %eax, %ds\n"
+"	mov %eax, %es\n"
+"	xor %eax, %eax\n"
+"	mov %eax, %fs\n"
+"	mov %eax, %gs\n"
 "	mov native_cpu+192(%rip), %rax\n"
 "	wrfsbase %rax\n"
 "1:	mov native_cpu+184(%rip), %rsp\n"
@@ -136,9 +157,16 @@ __asm__(
 "	push %rbx\n"
 "	pushq $2\n"
 "	popfq\n"
+"	mov %ds, native_cpu+768(%rip)\n"
+"	mov %es, native_cpu+770(%rip)\n"
+"	mov %fs, native_cpu+772(%rip)\n"
+"	mov %gs, native_cpu+774(%rip)\n"
 "	cmpq $0, native_cpu+200(%rip)\n"
 "	je 1f\n"
+"	rdgsbase %rbx\n"
+"	mov %rbx, native_cpu+792(%rip)\n"
 "	rdfsbase %rbx\n"
+"	mov %rbx, native_cpu+784(%rip)\n"
 "	mov native_cpu+192(%rip), %rax\n"
 "	wrfsbase %rax\n"
 "1:	call native_caught\n"
@@ -206,6 +234,7 @@ native_caught(int sig, siginfo_t *info, ucontext_t *uc)
 	pending->out.rflags = (u64)g[REG_EFL];
 	memcpy(pending->out.fx, uc->uc_mcontext.fpregs, 512);
 	pending->cs = (u16)g[REG_CSGSFS];
+	native_cpu.sel[DIFF_SELS - 1] = (u16)(g[REG_CSGSFS] >> 48);
 	pending->vector = (unsigned)g[REG_TRAPNO];
 	pending->error = (u32)g[REG_ERR];
 	pending->cr2 = (u64)g[REG_CR2];
@@ -223,6 +252,12 @@ bool
 diff_native_fsgs(void)
 {
 	return native_cpu.fsgs != 0;
+}
+
+bool
+diff_native_amd(void)
+{
+	return __builtin_cpu_is("amd");
 }
 
 void
@@ -276,6 +311,9 @@ native_run(struct diff_side *side, const struct diff_case *c,
 		o->out.rflags = n->frame[2];
 		o->vector = DIFF_END;
 	}
+	memcpy(o->sel, n->sel, sizeof(o->sel));
+	o->out.fs_base = diff_native_fsgs() ? n->fs_base_out : in->fs_base;
+	o->out.gs_base = diff_native_fsgs() ? n->gs_base_out : in->gs_base;
 	o->has_error = pushes_error(o->vector);
 	if (!o->has_error)
 		o->error = 0;

@@ -147,6 +147,9 @@ writes_reserved(const struct builder *b, const ZydisDecodedInstruction *in,
 static bool
 unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 {
+	if (!diff_native_amd() && in->cpu_flags != NULL &&
+	    in->cpu_flags->undefined != 0)
+		return true;
 	switch (in->mnemonic) {
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:

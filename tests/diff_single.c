@@ -230,9 +230,11 @@ point_at(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 }
 
 /* Bytes at va from the start of the case; across a page if need be. */
-static void
-poke(struct diff_case *c, u64 va, const u8 *bytes, unsigned count)
+void
+diff_poke(struct diff_case *c, u64 va, const void *data, unsigned count)
 {
+	const u8 *bytes = data;
+
 	while (count > 0) {
 		int page = diff_world_page(va);
 		unsigned off = (unsigned)(va % DIFF_PAGE);
@@ -254,8 +256,8 @@ poke(struct diff_case *c, u64 va, const u8 *bytes, unsigned count)
 
 /* Where a branch may go. Landing inside other code is not an option: what
  * runs natively must be known beforehand. */
-static u64
-branch_target(struct rng *r, const struct diff_case *c, u64 next_va)
+u64
+diff_branch_target(struct rng *r, const struct diff_case *c, u64 next_va)
 {
 	u64 sled = DIFF_CODE_VA + rng_below(r, 8192);
 
@@ -283,7 +285,7 @@ arrange_branch(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 	       const ZydisDecodedOperand *ops)
 {
 	u64 next_va = va + in->length;
-	u64 target = branch_target(r, c, next_va);
+	u64 target = diff_branch_target(r, c, next_va);
 	u8 bytes[8];
 
 	put_le64(bytes, target);
@@ -292,7 +294,7 @@ arrange_branch(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 
 		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (op->actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0)
-			poke(c, effective(c, in, op, va), bytes, 8);
+			diff_poke(c, effective(c, in, op, va), bytes, 8);
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
 		    gpr_of(op->reg.value) < 16)
@@ -338,10 +340,10 @@ arrange_string(struct rng *r, struct diff_case *c,
 	case ZYDIS_MNEMONIC_CMPSQ:
 	case ZYDIS_MNEMONIC_CMPSD:
 		diff_value_bytes(r, bytes, sizeof(bytes), FORM_INT);
-		poke(c, c->in.gpr[RSI], bytes, sizeof(bytes));
+		diff_poke(c, c->in.gpr[RSI], bytes, sizeof(bytes));
 		if (rng_percent(r, 70))
 			bytes[rng_below(r, sizeof(bytes))] ^= 0x81;
-		poke(c, c->in.gpr[RDI], bytes, sizeof(bytes));
+		diff_poke(c, c->in.gpr[RDI], bytes, sizeof(bytes));
 		break;
 	case ZYDIS_MNEMONIC_SCASB:
 	case ZYDIS_MNEMONIC_SCASW:
@@ -351,7 +353,7 @@ arrange_string(struct rng *r, struct diff_case *c,
 			put_le64(bytes + i, c->in.gpr[RAX]);
 		if (rng_percent(r, 70))
 			bytes[rng_below(r, sizeof(bytes))] ^= 0x81;
-		poke(c, c->in.gpr[RDI] & ~7ULL, bytes, sizeof(bytes));
+		diff_poke(c, c->in.gpr[RDI] & ~7ULL, bytes, sizeof(bytes));
 		break;
 	default:
 		break;
@@ -404,7 +406,7 @@ arrange_image(struct rng *r, struct diff_case *c,
 	switch (in->mnemonic) {
 	case ZYDIS_MNEMONIC_LDMXCSR:
 		put_le32(bytes, value_mxcsr(r));
-		poke(c, ea, bytes, 4);
+		diff_poke(c, ea, bytes, 4);
 		break;
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
@@ -414,7 +416,7 @@ arrange_image(struct rng *r, struct diff_case *c,
 						   : (u16)(rng_next(r) | 0x3f));
 		bytes[4] = (u8)rng_next(r);
 		put_le32(bytes + 24, value_mxcsr(r));
-		poke(c, ea, bytes, sizeof(bytes));
+		diff_poke(c, ea, bytes, sizeof(bytes));
 		break;
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
@@ -432,12 +434,12 @@ arrange_image(struct rng *r, struct diff_case *c,
 		put_le16(bytes, (u16)(0x37f ^ (rng_next(r) & 0xf00)));
 		if (rng_percent(r, 20))
 			bytes[0] ^= (u8)(rng_next(r) & 0x3f);
-		poke(c, ea, bytes, sizeof(bytes));
+		diff_poke(c, ea, bytes, sizeof(bytes));
 		break;
 	case ZYDIS_MNEMONIC_FLDCW:
 		put_le16(bytes, rng_percent(r, 60) ? (u16)(rng_next(r) | 0x3f)
 						   : (u16)rng_next(r));
-		poke(c, ea, bytes, 2);
+		diff_poke(c, ea, bytes, 2);
 		break;
 	default:
 		break;
@@ -476,7 +478,7 @@ arrange_special(struct rng *r, struct diff_case *c,
 		put_le64(bytes + 8, c->in.gpr[RDX]);
 		if (in->mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B)
 			put_le32(bytes + 4, (u32)c->in.gpr[RDX]);
-		poke(c, effective(c, in, &ops[0], va), bytes, 16);
+		diff_poke(c, effective(c, in, &ops[0], va), bytes, 16);
 		break;
 	case ZYDIS_MNEMONIC_LEAVE:
 	case ZYDIS_MNEMONIC_ENTER:
@@ -491,7 +493,7 @@ arrange_special(struct rng *r, struct diff_case *c,
 	case ZYDIS_MNEMONIC_POPFQ:
 		put_le64(bytes, rng_next(r) &
 				    ~(rng_percent(r, 80) ? FL_TF | FL_AC : 0));
-		poke(c, c->in.gpr[RSP], bytes, 8);
+		diff_poke(c, c->in.gpr[RSP], bytes, 8);
 		break;
 	default:
 		break;
@@ -520,7 +522,7 @@ diff_arrange(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 		point_at(r, c, code, va, in, op, want);
 		ea = effective(c, in, op, va);
 		diff_value_bytes(r, bytes, sizeof(bytes), class);
-		poke(c, ea, bytes, MIN(64, ALIGN_UP(size_bytes, 8U)));
+		diff_poke(c, ea, bytes, MIN(64, ALIGN_UP(size_bytes, 8U)));
 		arrange_image(r, c, in, ea);
 	}
 	if (in->meta.category == ZYDIS_CATEGORY_STRINGOP)
@@ -626,8 +628,8 @@ make_alias(struct diff_case *c, const ZydisDecodedInstruction *in)
 	return c->alias_at >= 0;
 }
 
-static void
-start_case(struct rng *r, struct diff_case *c, bool compat)
+void
+diff_start_case(struct rng *r, struct diff_case *c, bool compat)
 {
 	memset(c, 0, offsetof(struct diff_case, code));
 	c->compat = compat;
@@ -639,6 +641,14 @@ start_case(struct rng *r, struct diff_case *c, bool compat)
 	c->mnemonic = ZYDIS_MNEMONIC_INVALID;
 	diff_value_regs(r, &c->in, compat);
 	c->in.rip = place_code(r);
+}
+
+static void
+note_instruction(struct diff_case *c, const ZydisDecodedInstruction *in)
+{
+	c->mnemonic = in->mnemonic;
+	if (!diff_native_amd() && in->cpu_flags != NULL)
+		c->flags_mask |= in->cpu_flags->undefined;
 }
 
 static bool
@@ -665,7 +675,7 @@ try_form(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	}
 	if (class == FORM_ALIAS && !make_alias(c, &in))
 		return false;
-	c->mnemonic = in.mnemonic;
+	note_instruction(c, &in);
 	/* parts do not agree on whether these have a ModRM byte */
 	if (in.mnemonic == ZYDIS_MNEMONIC_UD0 ||
 	    in.mnemonic == ZYDIS_MNEMONIC_UD1)
@@ -698,7 +708,7 @@ try_bytes(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	if (diff_verdict(&in, ops, &class) != DIFF_ALLOWED ||
 	    class == FORM_ALIAS)
 		return false;
-	c->mnemonic = in.mnemonic;
+	note_instruction(c, &in);
 	/* parts do not agree on whether these have a ModRM byte */
 	if (in.mnemonic == ZYDIS_MNEMONIC_UD0 ||
 	    in.mnemonic == ZYDIS_MNEMONIC_UD1)
@@ -713,7 +723,7 @@ diff_single(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	bool done = false, bytes = rng_percent(r, 8) && f->groups > 1;
 
 	while (!done) {
-		start_case(r, c, f->compat);
+		diff_start_case(r, c, f->compat);
 		done = bytes ? try_bytes(r, f, c) : try_form(r, f, c);
 	}
 	diff_append_exit(c);
