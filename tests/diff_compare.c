@@ -134,13 +134,36 @@ page_same(const struct diff_case *c, const struct diff_side *a,
 }
 
 static bool
+memory_fault(unsigned vector)
+{
+	return vector == EXC_SS || vector == EXC_GP || vector == EXC_PF ||
+	       vector == EXC_AC;
+}
+
+/* Which fault comes first, where several are due, is compared with AMD parts
+ * only, as is what an instruction that faults leaves in the FPU. */
+static bool
+fault_order_open(const struct diff_outcome *x, const struct diff_outcome *y)
+{
+	return !diff_native_amd() && memory_fault(x->vector) &&
+	       memory_fault(y->vector);
+}
+
+static bool
+event_same(const struct diff_outcome *x, const struct diff_outcome *y)
+{
+	if (fault_order_open(x, y))
+		return true;
+	return x->vector == y->vector && x->vector != DIFF_LOST &&
+	       x->has_error == y->has_error && x->cr2 == y->cr2 &&
+	       ((x->error ^ y->error) & error_compared(x)) == 0;
+}
+
+static bool
 end_same(const struct diff_case *c, const struct diff_outcome *x,
 	 const struct diff_outcome *y)
 {
-	return x->vector == y->vector && x->vector != DIFF_LOST &&
-	       x->has_error == y->has_error &&
-	       ((x->error ^ y->error) & error_compared(x)) == 0 &&
-	       x->cr2 == y->cr2 && x->out.rip == y->out.rip &&
+	return event_same(x, y) && x->out.rip == y->out.rip &&
 	       (x->vector == DIFF_END || x->cs == y->cs) &&
 	       memcmp(x->sel, y->sel, sizeof(x->sel)) == 0 &&
 	       x->out.fs_base == y->out.fs_base &&
@@ -153,7 +176,9 @@ diff_compare(const struct diff_case *c, const struct diff_side *a,
 	     const struct diff_outcome *x, const struct diff_side *b,
 	     const struct diff_outcome *y)
 {
-	if (!end_same(c, x, y) || !fx_same(c, x->out.fx, y->out.fx))
+	if (!end_same(c, x, y))
+		return false;
+	if (!fault_order_open(x, y) && !fx_same(c, x->out.fx, y->out.fx))
 		return false;
 	for (unsigned i = 0; i < 16; i++)
 		if (((x->out.gpr[i] ^ y->out.gpr[i]) & gpr_compared(c, i)) != 0)

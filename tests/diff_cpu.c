@@ -179,8 +179,10 @@ static bool
 incomparable(const struct diff_outcome *x, const struct diff_outcome *y)
 {
 	bool misaligned_sse = (get_le32(x->out.fx + 24) & BIT(17)) != 0;
+	/* a host with 5 levels of page tables has 57-bit addresses */
+	u64 high = x->vector == EXC_PF ? x->cr2 >> 47 : 0;
 
-	return misaligned_sse ||
+	return misaligned_sse || (high != 0 && high != 0x1ffff) ||
 	       (x->vector == DIFF_TIMEOUT && y->vector == DIFF_TIMEOUT);
 }
 
