@@ -518,8 +518,8 @@ fill_state(struct cpu_state *s, unsigned seed)
 	s->msr.fmask = 0x47700;
 	s->msr.kernel_gs_base = 0xffff88807fc00000ULL;
 	s->msr.sysenter_cs = 0x10;
-	s->msr.sysenter_esp = 0xfffffe0000002200ULL;
-	s->msr.sysenter_eip = 0xffffffff81a00000ULL;
+	s->msr.sysenter_esp = 0x2200; /* 32 bits on AMD parts */
+	s->msr.sysenter_eip = 0x81a00000;
 	s->msr.pat = 0x0407050600070106ULL;
 	s->msr.tsc_aux = 5 + seed;
 	s->tsc = 1000000000000ULL * (seed + 1);

@@ -38,6 +38,7 @@ page_fault_was(u64 lin, u64 error)
 static void
 supervisor_faults(void)
 {
+	volatile u64 *pd = (volatile u64 *)PAYLOAD_PD_WINDOW;
 	u64 v;
 
 	/* not there: read, write, execute */
@@ -58,10 +59,11 @@ supervisor_faults(void)
 	write_cr0(read_cr0() | CR0_WP);
 	FAULTS("incl (%0)", "r"(window(0)));
 	CHECK(page_fault_was(window(0), PF_P | PF_W));
-	/* reserved bit 51 of an entry: 40 physical address bits */
-	map(2, 1ULL << 51, PTE_P | PTE_W);
-	FAULTS("movb (%0), %%al", "r"(window(2)));
-	CHECK(page_fault_was(window(2), PF_P | PF_RSVD));
+	/* a reserved bit: 13 of a 2 MiB page, on parts of every width */
+	pd[1] = 1ULL << 13 | PTE_P | PTE_W | PTE_PS;
+	FAULTS("movb (%0), %%al", "r"(window(512)));
+	CHECK(page_fault_was(window(512), PF_P | PF_RSVD));
+	pd[1] = 0;
 	/* an address that is not canonical is #GP, through RBP #SS */
 	v = 0x8000000000000000;
 	FAULTS("movb (%0), %%al", "D"(v)); /* RBP would mean SS */
@@ -325,8 +327,9 @@ test_msr(void)
 	msr_keeps(MSR_FMASK, 0x47700);
 	msr_keeps(MSR_KERNEL_GS_BASE, 0xffff888012345000);
 	msr_keeps(MSR_SYSENTER_CS, 0x10);
-	msr_keeps(MSR_SYSENTER_ESP, 0xfffffe0000003000);
-	msr_keeps(MSR_SYSENTER_EIP, 0xffffffff83000000);
+	/* AMD parts keep 32 bits of these two */
+	msr_keeps(MSR_SYSENTER_ESP, 0xfe003000);
+	msr_keeps(MSR_SYSENTER_EIP, 0x83000000);
 	msr_keeps(MSR_PAT, 0x0407050600070106);
 	/* FS, GS and SWAPGS */
 	*(volatile u64 *)pages[0] = 0xf5f5;
