@@ -149,12 +149,22 @@ address_reg(const struct diff_case *c, ZydisRegister reg, u64 next_va)
 		   ZydisRegisterGetWidth(ZYDIS_MACHINE_MODE_LONG_64, reg));
 }
 
+/* Zydis does not tell of an override of XLAT's hidden operand. */
 static u64
-segment_base(const struct diff_case *c, ZydisRegister seg)
+segment_base(const struct diff_case *c, const ZydisDecodedInstruction *in,
+	     const ZydisDecodedOperand *op)
 {
-	if (seg == ZYDIS_REGISTER_FS)
+	bool may_override = op->mem.segment == ZYDIS_REGISTER_DS;
+
+	if (op->mem.segment == ZYDIS_REGISTER_FS ||
+	    (may_override &&
+	     (in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) != 0))
 		return c->in.fs_base;
-	return seg == ZYDIS_REGISTER_GS ? c->in.gs_base : 0;
+	if (op->mem.segment == ZYDIS_REGISTER_GS ||
+	    (may_override &&
+	     (in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS) != 0))
+		return c->in.gs_base;
+	return 0;
 }
 
 static u64
@@ -165,8 +175,7 @@ effective(const struct diff_case *c, const ZydisDecodedInstruction *in,
 		 address_reg(c, op->mem.index, 0) * op->mem.scale +
 		 (u64)op->mem.disp.value;
 
-	return segment_base(c, op->mem.segment) +
-	       (ea & width_mask(in->address_width));
+	return segment_base(c, in, op) + (ea & width_mask(in->address_width));
 }
 
 static void
@@ -201,7 +210,7 @@ point_at(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 	 u64 va_wanted)
 {
 	ZydisRegister base = op->mem.base, index = op->mem.index;
-	u64 want = va_wanted - segment_base(c, op->mem.segment);
+	u64 want = va_wanted - segment_base(c, in, op);
 	u64 disp = (u64)op->mem.disp.value;
 
 	if (base == ZYDIS_REGISTER_NONE && index == ZYDIS_REGISTER_NONE) {
@@ -589,14 +598,15 @@ offsets_odd(const struct diff_case *c, const ZydisDecodedInstruction *in,
 	    const ZydisDecodedOperand *ops)
 {
 	for (unsigned i = 0; i < in->operand_count; i++) {
-		u64 base, last;
+		u64 base, first, last;
 
 		if (ops[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
-		base = segment_base(c, ops[i].mem.segment);
-		last = effective(c, in, &ops[i], c->in.rip) +
-		       MAX(1U, ops[i].size / 8U) - 1;
-		if (base != 0 && canonical(last) != canonical(last - base))
+		base = segment_base(c, in, &ops[i]);
+		first = effective(c, in, &ops[i], c->in.rip);
+		last = first + MAX(1U, ops[i].size / 8U) - 1;
+		if (base != 0 && (canonical(first) != canonical(first - base) ||
+				  canonical(last) != canonical(last - base)))
 			return true;
 	}
 	return false;
@@ -643,10 +653,34 @@ diff_start_case(struct rng *r, struct diff_case *c, bool compat)
 	c->in.rip = place_code(r);
 }
 
+/* Where such an instruction checks the alignment of its many accesses is up
+ * to the part. */
+static bool
+many_accesses(ZydisMnemonic mnemonic)
+{
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FBSTP:
+	case ZYDIS_MNEMONIC_ENTER:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void
 note_instruction(struct diff_case *c, const ZydisDecodedInstruction *in)
 {
 	c->mnemonic = in->mnemonic;
+	if (many_accesses(in->mnemonic))
+		c->in.rflags &= ~FL_AC;
 	if (!diff_native_amd() && in->cpu_flags != NULL)
 		c->flags_mask |= in->cpu_flags->undefined;
 }
