@@ -30,6 +30,8 @@ static int
 open_boot(struct machine *m, const struct machine_config *cfg, struct err *e)
 {
 	const char *append = cfg->append != NULL ? cfg->append : "";
+	const char *extra = m->irqchip == IRQCHIP_PIC ? NOLAPIC : "";
+	bool both = append[0] != 0 && extra[0] != 0;
 	struct boot_config bc = {
 	    .kernel = cfg->kernel,
 	    .initrd = cfg->initrd,
@@ -38,8 +40,7 @@ open_boot(struct machine *m, const struct machine_config *cfg, struct err *e)
 	char *cmdline;
 	int rc;
 
-	if (asprintf(&cmdline, "%s%s%s", append, append[0] != 0 ? " " : "",
-		     m->irqchip == IRQCHIP_PIC ? NOLAPIC : "") < 0)
+	if (asprintf(&cmdline, "%s%s%s", append, both ? " " : "", extra) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	bc.cmdline = cmdline;
 	rc = boot_open(&m->boot, &bc, e);

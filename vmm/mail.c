@@ -18,8 +18,13 @@ struct mail_call {
 void
 mail_init(struct mail *m, void (*kick)(void *ctx), void *ctx)
 {
+	pthread_mutexattr_t attr;
+
 	memset(m, 0, sizeof(*m));
-	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&m->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	pthread_cond_init(&m->done, NULL);
 	atomic_init(&m->wake, 0);
 	atomic_init(&m->asleep, false);

@@ -25,7 +25,7 @@
 struct mail_call;
 
 struct mail {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* recursive: a call may call */
 	pthread_cond_t done;
 	struct mail_call *first; /* [lock] posted and not yet taken */
 	bool open;		 /* [lock] the vCPU thread is in its loop */
