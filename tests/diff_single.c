@@ -149,22 +149,12 @@ address_reg(const struct diff_case *c, ZydisRegister reg, u64 next_va)
 		   ZydisRegisterGetWidth(ZYDIS_MACHINE_MODE_LONG_64, reg));
 }
 
-/* Zydis does not tell of an override of XLAT's hidden operand. */
 static u64
-segment_base(const struct diff_case *c, const ZydisDecodedInstruction *in,
-	     const ZydisDecodedOperand *op)
+segment_base(const struct diff_case *c, ZydisRegister seg)
 {
-	bool may_override = op->mem.segment == ZYDIS_REGISTER_DS;
-
-	if (op->mem.segment == ZYDIS_REGISTER_FS ||
-	    (may_override &&
-	     (in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) != 0))
+	if (seg == ZYDIS_REGISTER_FS)
 		return c->in.fs_base;
-	if (op->mem.segment == ZYDIS_REGISTER_GS ||
-	    (may_override &&
-	     (in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS) != 0))
-		return c->in.gs_base;
-	return 0;
+	return seg == ZYDIS_REGISTER_GS ? c->in.gs_base : 0;
 }
 
 static u64
@@ -175,7 +165,10 @@ effective(const struct diff_case *c, const ZydisDecodedInstruction *in,
 		 address_reg(c, op->mem.index, 0) * op->mem.scale +
 		 (u64)op->mem.disp.value;
 
-	return segment_base(c, in, op) + (ea & width_mask(in->address_width));
+	if (in->mnemonic == ZYDIS_MNEMONIC_XLAT) /* Zydis leaves AL out */
+		ea += (u8)c->in.gpr[RAX];
+	return segment_base(c, op->mem.segment) +
+	       (ea & width_mask(in->address_width));
 }
 
 static void
@@ -210,9 +203,11 @@ point_at(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 	 u64 va_wanted)
 {
 	ZydisRegister base = op->mem.base, index = op->mem.index;
-	u64 want = va_wanted - segment_base(c, in, op);
+	u64 want = va_wanted - segment_base(c, op->mem.segment);
 	u64 disp = (u64)op->mem.disp.value;
 
+	if (in->mnemonic == ZYDIS_MNEMONIC_XLAT)
+		disp = (u8)c->in.gpr[RAX];
 	if (base == ZYDIS_REGISTER_NONE && index == ZYDIS_REGISTER_NONE) {
 		patch_disp(code, in, want);
 	} else if (ZydisRegisterGetClass(base) == ZYDIS_REGCLASS_IP) {
@@ -602,7 +597,7 @@ offsets_odd(const struct diff_case *c, const ZydisDecodedInstruction *in,
 
 		if (ops[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
-		base = segment_base(c, in, &ops[i]);
+		base = segment_base(c, ops[i].mem.segment);
 		first = effective(c, in, &ops[i], c->in.rip);
 		last = first + MAX(1U, ops[i].size / 8U) - 1;
 		if (base != 0 && (canonical(first) != canonical(first - base) ||
