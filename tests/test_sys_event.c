@@ -406,6 +406,12 @@ test_sys_event_refuses_a_tss_that_is_too_short(void **state)
 	sys_world_gate(w, EXC_SS, W_CS64, GATE_INT, 1);
 	put_le64(w->ram + W_TSS + 0x24 + 6 * 8, BIT(63));
 	sys_world_expect_fault(w, EXC_SS, 0, 0);
+	/* the same on the way of something that no program asked for */
+	w->s.rip = W_CODE;
+	w->s.gpr[RSP] = W_STACK;
+	sys_world_code(w, code_ud2);
+	sys_world_gate(w, EXC_UD, W_CS64, GATE_INT, 7);
+	sys_world_expect_fault(w, EXC_SS, EXT, 1);
 }
 
 /* --- faults on the way ------------------------------------------------ */

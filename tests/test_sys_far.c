@@ -441,6 +441,14 @@ test_sys_far_lretq_reloads_cs_and_keeps_ss(void **state)
 	sys_world_run(w);
 	assert_int_equal(sys_world_event(w, 0x80, false).cs, W_SPARE);
 	assert_int_equal(w->s.gpr[R15], W_STACK - 40);
+	/* conforming code may be of just this level */
+	sys_world_gdt(w, W_SPARE, sys_world_desc(0, 0xfffff, W_CODE64 | 4));
+	put_le64(w->ram + W_STACK - 16, TARGET);
+	put_le64(w->ram + W_STACK - 8, W_SPARE);
+	w->s.gpr[RSP] = W_STACK - 16;
+	w->s.rip = W_CODE;
+	sys_world_run(w);
+	assert_int_equal(sys_world_event(w, 0x80, false).cs, W_SPARE);
 }
 
 static void
@@ -545,12 +553,16 @@ test_sys_far_call_pushes_by_operand_size(void **state)
 {
 	struct sys_world *w = *state;
 
+	struct sys_frame f;
+
 	sys_world_code(w, code_lcallq);
-	w->ram[W_GDT + W_CS64 + 5] &= 0xfe;
-	put_pointer(w, TARGET, 8, W_CS64);
+	sys_world_gdt(w, W_SPARE, sys_world_desc(0, 0xfffff, W_CODE64 & ~1u));
+	put_pointer(w, TARGET, 8, W_SPARE);
 	sys_world_run(w);
-	assert_int_equal(w->ram[W_GDT + W_CS64 + 5], 0x9b);
-	assert_int_equal(sys_world_event(w, 0x80, false).rsp, W_STACK - 16);
+	f = sys_world_event(w, 0x80, false);
+	assert_int_equal(w->ram[W_GDT + W_SPARE + 5], 0x9b);
+	assert_int_equal(f.cs, W_SPARE);
+	assert_int_equal(f.rsp, W_STACK - 16);
 	assert_int_equal(get_le64(w->ram + W_STACK - 16), W_CODE + 8);
 	assert_int_equal(get_le64(w->ram + W_STACK - 8), W_CS64);
 

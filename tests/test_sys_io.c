@@ -23,6 +23,7 @@ GUEST_CODE(code_rep_insb_a32, "addr32 rep insb");
 GUEST_CODE(code_outsb, "outsb");
 GUEST_CODE(code_rep_outsw, "rep outsw");
 GUEST_CODE(code_rep_outsl, "rep outsl");
+GUEST_CODE(code_outsb_ss, "outsb %ss:(%rsi), %dx");
 GUEST_CODE(code_rep_outsb_fs, "rep outsb %fs:(%rsi), %dx");
 
 static int
@@ -319,11 +320,13 @@ test_sys_io_rep_ins_overwrites_code(void **state)
 	w->s.gpr[RCX] = 0x41;
 	sys_world_run(w);
 	assert_io(w, false, 0x1f0, 4, 0x41);
-	memset(w->x.io.data, 0x90, 0x200);
+	memset(w->ram + W_CODE - 0x100, 0, 0x100);
+	answer(w, 0);
 	w->x.io.data[2] = 0xf4; /* where the instruction itself ends: HLT */
 	assert_int_equal(sys_world_go_on(w), HV_EXIT_HLT);
 	assert_int_equal(w->s.rip, W_CODE + 3);
-	assert_int_equal(w->ram[W_CODE + 0x103], 0x90);
+	assert_bytes(w->ram + W_CODE + 3, 0x101, 3);
+	assert_int_equal(w->ram[W_CODE - 1], 0);
 	assert_int_equal(w->ram[W_CODE + 0x104], 0);
 }
 
@@ -459,8 +462,8 @@ test_sys_io_rep_ins_narrow_addresses(void **state)
 	setup(state);
 	sys_world_code(w, code_rep_insl32);
 	sys_world_kernel32(w);
-	w->s.seg[SEG_ES].base = 0x100;
-	w->s.gpr[RDI] = W_DATA;
+	w->s.seg[SEG_ES].base = 0xffffff00; /* addresses wrap at 4 GiB */
+	w->s.gpr[RDI] = W_DATA + 0x200;
 	w->s.gpr[RCX] = 2;
 	sys_world_run(w);
 	assert_io(w, false, 0x1f0, 4, 2);
@@ -478,6 +481,7 @@ test_sys_io_outsb_moves_one(void **state)
 
 	sys_world_code(w, code_outsb);
 	w->ram[W_DATA] = 0x42;
+	w->s.seg[SEG_DS].base = 0x100; /* none in 64-bit mode */
 	w->s.gpr[RSI] = W_DATA;
 	w->s.rflags = FL_DF;
 	sys_world_run(w);
@@ -566,6 +570,11 @@ test_sys_io_outs_obeys_a_segment_prefix(void **state)
 	sys_world_run(w);
 	assert_io(w, true, 0x1f0, 1, 1);
 	assert_int_equal(w->x.io.data[0], 0x99);
+	sys_world_code(w, code_outsb_ss);
+	w->s.rip = W_CODE;
+	w->s.gpr[RSI] = BIT(62);
+	/* which is no prefix in 64-bit mode */
+	sys_world_expect_fault(w, EXC_GP, 0, 0);
 }
 
 /* Stepped, a REP traps after each item. */

@@ -182,6 +182,9 @@ test_sys_seg_load_refuses_selectors_beyond_the_table(void **state)
 	w->s.gpr[RAX] = W_DS;
 	/* the handler's CS still fits */
 	sys_world_expect_fault(w, EXC_GP, W_DS, 0);
+	restart(w);
+	w->s.gdt.limit_bytes++;
+	sys_world_expect_halt(w);
 }
 
 static void
@@ -197,6 +200,10 @@ test_sys_seg_load_reads_the_ldt(void **state)
 	assert_int_equal(w->s.seg[SEG_DS].limit_bytes, 0x1fff);
 	assert_int_equal(w->ram[W_LDT + 13], 0x93); /* accessed */
 	restart(w);
+	w->s.ldt.limit_bytes = 14;
+	sys_world_expect_fault(w, EXC_GP, 0x0c, 0);
+	restart(w);
+	w->s.ldt.limit_bytes = 0xfff;
 	w->s.ldt.attr = ATTR_UNUSABLE;
 	sys_world_expect_fault(w, EXC_GP, 0x0c, 0);
 }
@@ -382,6 +389,21 @@ test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction(void **state)
 	sys_world_go_on(w);
 	f = sys_world_event(w, 0x40, false);
 	assert_int_equal(f.rip, W_CODE + 5);
+	assert_int_equal(w->s.gpr[RBX], 1);
+}
+
+/* As processors do: no single-step trap between MOV SS and the next. */
+static void
+test_sys_seg_mov_ss_is_stepped_with_the_next(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_load_ss);
+	w->s.gpr[RAX] = W_DS;
+	w->s.gpr[RBX] = 0;
+	w->s.rflags = FL_TF;
+	sys_world_run(w);
+	assert_int_equal(sys_world_event(w, EXC_DB, false).rip, W_CODE + 5);
 	assert_int_equal(w->s.gpr[RBX], 1);
 }
 
@@ -793,6 +815,7 @@ main(void)
 	    T(test_sys_seg_load_leaves_accessed_descriptors_alone),
 	    T(test_sys_seg_compat_ds_base_counts),
 	    T(test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction),
+	    T(test_sys_seg_mov_ss_is_stepped_with_the_next),
 	    T(test_sys_seg_store_widths),
 	    T(test_sys_seg_push_pop_widths),
 	    T(test_sys_seg_pop_that_faults_leaves_rsp),

@@ -365,9 +365,9 @@ turn(struct soft_vm *v, bool answered)
 		dispatch_one(c);
 	else
 		dispatch(c, ip_to_lin(c, c->ip));
-	if (c->tf_after)
-		trap = c->rflags & FL_TF;
-	c->tf_after = false;
+	if (c->trap_rule != TRAP_BY_OLD_TF)
+		trap = c->trap_rule == TRAP_BY_NEW_TF && (c->rflags & FL_TF);
+	c->trap_rule = TRAP_BY_OLD_TF;
 	if (!left(v, trap))
 		return false;
 	if (c->budget <= 0 && !budget_give(v)) {

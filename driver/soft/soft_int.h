@@ -161,6 +161,14 @@ struct soft_exc {
 	bool is_external;
 };
 
+/* When a single step traps. All instructions but a few do so when TF was set
+ * before them. */
+enum trap_rule {
+	TRAP_BY_OLD_TF,
+	TRAP_BY_NEW_TF, /* SYSCALL, SYSRET: when TF is set after them */
+	TRAP_HELD,	/* MOV SS, POP SS: not before the next one is done */
+};
+
 struct soft_slot {
 	u64 gpa, size_bytes;
 	u8 *host;
@@ -267,7 +275,7 @@ struct soft {
 	struct cpu_msrs msr;
 	u8 cpl;
 	bool halted, int_shadow, nmi_masked, nmi_pending;
-	bool tf_after; /* SYSCALL, SYSRET: they trap by the TF they leave */
+	u8 trap_rule;	/* enum trap_rule, of the instruction that just ran */
 	bool irq_pending; /* interrupt() accepted irq_vector */
 	u8 irq_vector;
 	bool irq_window; /* requested */
@@ -423,6 +431,7 @@ enum access {
 	ACC_EXEC = 4,
 	ACC_SYS = 8, /* supervisor whatever CPL is: descriptor tables, TSS */
 	ACC_SS = 16, /* non-canonical is #SS(0) rather than #GP(0) */
+	ACC_ANY = 32, /* a part of an operand: no #AC, whatever its address */
 };
 
 /* The slow path of every access: translates, fills the TLB, and returns where

@@ -435,7 +435,7 @@ sys_syscall(struct soft *c, const struct insn *in)
 	c->seg[SEG_CS] = sys_seg_flat(sel, ATTR_CODE | ATTR_L);
 	c->seg[SEG_SS] = sys_seg_flat((u16)(sel + 8), ATTR_DB);
 	flags_set(c, fl & ~c->msr.fmask);
-	c->tf_after = true;
+	c->trap_rule = TRAP_BY_NEW_TF;
 	soft_refresh(c);
 	return HELPER_JUMP;
 }
@@ -463,7 +463,7 @@ sys_sysret(struct soft *c, const struct insn *in)
 	}
 	c->seg[SEG_SS] = sys_seg_flat((u16)(sel + 8), ATTR_DB | USER_DPL);
 	flags_set(c, c->r[R11] & SYSRET_FLAGS);
-	c->tf_after = true;
+	c->trap_rule = TRAP_BY_NEW_TF;
 	soft_refresh(c);
 	return HELPER_JUMP;
 }

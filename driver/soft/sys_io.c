@@ -214,11 +214,11 @@ sys_ins(struct soft *c, const struct insn *in)
 	enum helper_result res;
 	u32 bytes, count;
 
-	if (in->rep && !more_left(c, in))
-		return HELPER_NEXT;
+	/* The port is checked even where nothing is moved. */
 	res = check_port(c, port, in->opsize);
-	if (res == HELPER_NEXT)
-		res = mem_probe_write(c, lin, in->opsize, ACC_WRITE);
+	if (res != HELPER_NEXT || (in->rep && !more_left(c, in)))
+		return res;
+	res = mem_probe_write(c, lin, in->opsize, ACC_WRITE);
 	if (res != HELPER_NEXT)
 		return res;
 	count = batch_of(c, in, lin);
@@ -245,17 +245,14 @@ enum helper_result
 sys_outs(struct soft *c, const struct insn *in)
 {
 	u64 lin = string_lin(c, in, in->seg, RSI);
-	unsigned acc = ACC_READ | (in->seg == SEG_SS ? ACC_SS : 0);
 	u16 port = (u16)c->r[RDX];
 	enum helper_result res;
 	u32 count;
 
-	if (in->rep && !more_left(c, in))
-		return HELPER_NEXT;
 	res = check_port(c, port, in->opsize);
-	if (res != HELPER_NEXT)
+	if (res != HELPER_NEXT || (in->rep && !more_left(c, in)))
 		return res;
-	res = mem_read(c, lin, c->io_data, in->opsize, acc);
+	res = mem_read(c, lin, c->io_data, in->opsize, ACC_READ);
 	if (res != HELPER_NEXT)
 		return res;
 	count = batch_of(c, in, lin);

@@ -234,8 +234,9 @@ sys_seg_drop_inner(struct soft *c)
 
 /* --- insn helpers ----------------------------------------------------- */
 
-/* Loads seg as the last step of an instruction. SS holds interrupts off until
- * after the next one, which is expected to load the stack pointer. */
+/* Loads seg as the last step of an instruction. SS holds interrupts and
+ * single-step traps off until after the next one, which is expected to load
+ * the stack pointer. */
 static enum helper_result
 load_last(struct soft *c, unsigned seg, u16 sel, bool shadow)
 {
@@ -243,8 +244,10 @@ load_last(struct soft *c, unsigned seg, u16 sel, bool shadow)
 
 	if (res != HELPER_NEXT || seg != SEG_SS)
 		return res;
-	if (shadow)
+	if (shadow) {
 		c->int_shadow = true;
+		c->trap_rule = TRAP_HELD;
+	}
 	return HELPER_JUMP;
 }
 
