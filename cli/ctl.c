@@ -41,6 +41,29 @@ dial(const char *path, struct err *e)
 	return fd;
 }
 
+/* The first line of stdin, as it is. */
+static char *
+read_request(void)
+{
+	char *line = NULL;
+	size_t room_bytes = 0;
+	ssize_t n = getline(&line, &room_bytes, stdin);
+
+	if (n > 0 && line[n - 1] != '\n') { /* the last one may lack it */
+		char *ended;
+
+		if (asprintf(&ended, "%s\n", line) < 0)
+			ended = NULL;
+		free(line);
+		return ended;
+	}
+	if (n <= 0) {
+		free(line);
+		return NULL;
+	}
+	return line;
+}
+
 /* {"cmd":MESSAGE} and a newline; a message that begins with { goes as it is. */
 static char *
 make_request(const char *message)
@@ -49,6 +72,8 @@ make_request(const char *message)
 	char *text, *line;
 	int n;
 
+	if (strcmp(message, "-") == 0)
+		return read_request();
 	if (message[0] == '{') {
 		n = asprintf(&line, "%s\n", message);
 		return n < 0 ? NULL : line;
@@ -71,6 +96,8 @@ send_all(int fd, const char *text, struct err *e)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return 0; /* it has read enough to answer */
 		if (n < 0)
 			return err_errno(e, -errno, "cannot send the message");
 		text += n;
@@ -146,7 +173,8 @@ exchange(int fd, const char *message, struct err *e)
 	int rc;
 
 	if (request == NULL)
-		return err_set(e, -EINVAL, "the message is not valid UTF-8");
+		return err_set(e, -EINVAL,
+			       "there is no message, or it is not UTF-8");
 	rc = send_all(fd, request, e);
 	free(request);
 	if (rc == 0)
@@ -171,9 +199,11 @@ ctl_main(const struct cli_command *self, int argc, char **argv)
 		cli_print_help(
 		    self, NULL, 0,
 		    "MESSAGE is query, stats, pause, continue, powerdown or "
-		    "quit, or a whole\nJSON object. The answer, one line of "
-		    "JSON, is printed; the exit status is 0\nwhen it says "
-		    "\"ok\":true and 1 when not.\n");
+		    "quit; or a whole JSON\n"
+		    "object; or - for a line from stdin. The answer, one line "
+		    "of JSON, is printed;\n"
+		    "the exit status is 0 when it says \"ok\":true and 1 when "
+		    "not.\n");
 		return CLI_OK;
 	}
 	if (argc - first != 2)

@@ -62,6 +62,7 @@ modules() {
 	while read -r file; do
 		echo "file $dir/${file##*/} 0644 $file"
 	done <"$tmp/files"
+	echo "file $dir/modules.builtin 0644 $modules/modules.builtin"
 	for table in modules.dep modules.alias modules.symbols; do
 		echo "file $dir/$table 0644 $tmp/$table"
 	done
