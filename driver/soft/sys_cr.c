@@ -242,10 +242,12 @@ static enum helper_result
 check_dr(struct soft *c, const struct insn *in, unsigned *n)
 {
 	*n = in->modrm_reg;
-	if (*n > 7 || ((*n == 4 || *n == 5) && (c->cr4 & CR4_DE)))
+	if (*n > 7)
 		return sys_raise(c, EXC_UD);
 	if (c->cpl != 0)
 		return sys_gp(c);
+	if ((*n == 4 || *n == 5) && (c->cr4 & CR4_DE))
+		return sys_raise(c, EXC_UD);
 	if (*n == 4 || *n == 5)
 		*n += 2;
 	if (c->dr[7] & DR7_GD) {
