@@ -8,7 +8,10 @@
  *          Prints the median of each row for both, and which rows reach the
  *          figure that is demanded of them.
  * Units:   "boot" is CPU time of the whole process, user and system, from its
- *          start to the first act of /init. Others as the guest prints them.
+ *          start to the first act of /init. The others are what the guest
+ *          prints, which it took by its own clock, scaled to a processor of
+ *          one's own: the share of the wall time between two lines that the
+ *          process ran. On an idle machine that share is 1.
  * Exit:    0 measured (whether or not targets were met), 1 a run failed,
  *          2 usage.
  */
@@ -127,16 +130,32 @@ struct run {
 	unsigned side;
 	pid_t pid;
 	bool booted, done;
+	double cpu_before; /* at the last line, seconds */
+	u64 wall_before_ns;
 	char line[512];
 	size_t used;
 	char last[512]; /* what was said last, for the one who wonders */
 };
 
+/* How much of a processor the run had since the last line. */
+static double
+share(struct run *r)
+{
+	double cpu = cpu_seconds(r->pid);
+	u64 now = clock_now_ns();
+	double wall = (double)(now - r->wall_before_ns) / 1e9;
+	double got = wall > 0 ? (cpu - r->cpu_before) / wall : 1;
+
+	r->cpu_before = cpu;
+	r->wall_before_ns = now;
+	return got > 1 ? 1 : got < 0.01 ? 0.01 : got;
+}
+
 static void
 take_line(struct run *r)
 {
 	char name[32], unit[16];
-	double value;
+	double value, had = share(r);
 
 	if (strstr(r->line, "bench boot") != NULL) {
 		r->booted = true;
@@ -145,6 +164,7 @@ take_line(struct run *r)
 		r->done = true;
 	} else if (r->booted && sscanf(r->line, "%31[a-z0-9_] %lf %15s", name,
 				       &value, unit) == 3) {
+		value = strcmp(unit, "MIPS") == 0 ? value / had : value * had;
 		add_sample(r->side, name, value, unit);
 	}
 	if (r->line[0] != '\0')
