@@ -121,9 +121,10 @@ struct hv_ops {
 
 	/* Runs until an exit. Returns no later than shortly after deadline_ns
 	 * (VCLOCK_NEVER: none), with HV_EXIT_KICK. The answer to an exit is
-	 * read from *x by whichever of run(), state_get() and state_set()
-	 * comes next; until then *x must stay. After a kick or a halt no
-	 * instruction is half done: the time to read a state to keep. */
+	 * read from *x by the next call of run(), state_get() or state_set():
+	 * until then *x must stay. After a kick or a halt no instruction is
+	 * half done: the time to read a state to keep. After another exit the
+	 * state may be that before the instruction or after it. */
 	void (*run)(struct hv *hv, u64 deadline_ns, struct vm_exit *x);
 
 	/* Makes run() return soon, or the next run() at once. */

@@ -213,7 +213,7 @@ test_choose_auto_finds_a_driver_on_this_host(void **state)
 	assert_non_null(got);
 	assert_int_equal(strncmp(why, got->name, strlen(got->name)), 0);
 	assert_int_equal(why[strlen(got->name)], ':');
-	/* four windows of half a millisecond and making two machines, also
+	/* two times 15.5 ms at most and the making of two machines, also
 	 * where KVM emulates, under sanitizers and on a busy host */
 	assert_in_range(clock_cpu_ns() - before, 0, 2000 * NS_PER_MS);
 }
