@@ -76,6 +76,23 @@ decode_segment(ZydisRegister r)
 	}
 }
 
+/* In 64-bit mode overrides other than FS and GS mean nothing, though Zydis
+ * reports them. */
+static unsigned
+operand_segment(const struct emitter *e, const ZydisDecodedOperand *m)
+{
+	unsigned seg = decode_segment(m->mem.segment);
+
+	if (!(e->mode & MODE_64) || seg == SEG_FS || seg == SEG_GS)
+		return seg;
+	return m->mem.base == ZYDIS_REGISTER_RSP ||
+		       m->mem.base == ZYDIS_REGISTER_RBP ||
+		       m->mem.base == ZYDIS_REGISTER_ESP ||
+		       m->mem.base == ZYDIS_REGISTER_EBP
+		   ? SEG_SS
+		   : SEG_DS;
+}
+
 /* Everything about an address before it is decided how to form it. */
 struct address {
 	u8 base, index, scale, seg_slot;
@@ -88,7 +105,7 @@ static void
 address_of(const struct emitter *e, const ZydisDecodedOperand *m,
 	   struct address *a)
 {
-	unsigned seg = decode_segment(m->mem.segment);
+	unsigned seg = operand_segment(e, m);
 
 	a->base = address_slot(m->mem.base);
 	a->index = address_slot(m->mem.index);
@@ -250,7 +267,7 @@ insn_operands(struct emitter *e, struct insn *in)
 		in->base = a.base;
 		in->index = a.index;
 		in->scale = a.scale;
-		in->seg = (u8)decode_segment(o->mem.segment);
+		in->seg = (u8)operand_segment(e, o);
 		in->disp = a.disp;
 	}
 }

@@ -240,7 +240,7 @@ fx_ready(struct soft *c, const struct insn *in)
 		soft_raise(c, EXC_NM);
 	else if (canonical48(lin) != lin)
 		soft_raise_error(c, insn_is_ss(in) ? EXC_SS : EXC_GP, 0);
-	else if (lin & 15)
+	else if (!fpu_misaligned(c, lin, 4) && (lin & 15))
 		soft_raise_error(c, EXC_GP, 0);
 	return !c->exc.valid;
 }
@@ -283,7 +283,7 @@ xmm_bytes(const struct soft *c)
 enum helper_result
 fpu_fxsave(struct soft *c, const struct insn *in)
 {
-	unsigned end = FX_XMM(0) + xmm_bytes(c), acc = acc_ss(in);
+	unsigned end = FX_XMM(0) + xmm_bytes(c), acc = acc_ss(in) | ACC_ANY;
 	enum helper_result r;
 	u8 image[FX_BYTES];
 
@@ -311,7 +311,7 @@ fpu_fxsave(struct soft *c, const struct insn *in)
 enum helper_result
 fpu_fxrstor(struct soft *c, const struct insn *in)
 {
-	unsigned bytes = xmm_bytes(c), acc = acc_ss(in);
+	unsigned bytes = xmm_bytes(c), acc = acc_ss(in) | ACC_ANY;
 	enum helper_result r;
 	u8 image[FX_BYTES];
 

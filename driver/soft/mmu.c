@@ -572,7 +572,7 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return NULL;
 	}
-	if (c->tlb == c->tlb_none && !(acc & ACC_SYS) &&
+	if (c->tlb == c->tlb_none && !(acc & (ACC_SYS | ACC_ANY)) &&
 	    lin & (alignment(size_bytes) - 1)) {
 		soft_raise_error(c, EXC_AC, 0);
 		return NULL;

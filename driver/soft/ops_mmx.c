@@ -48,8 +48,9 @@ UOP(mmx_load16)
 	UOP(mmx_probe##BYTES) \
 	{ \
 		if (!tlb_write(tlb, EA_X, BYTES) && \
-		    mem_probe(c, EA_X, BYTES, ACC_WRITE | SS_OF) != \
-			HELPER_NEXT) \
+		    (fpu_misaligned(c, EA_X, BYTES) || \
+		     mem_probe(c, EA_X, BYTES, ACC_WRITE | SS_OF) != \
+			 HELPER_NEXT)) \
 			return soft_fault(c, op); \
 		NEXT; \
 	}

@@ -236,11 +236,11 @@ sse_maskmovdqu(struct soft *c, const struct insn *in)
 	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
 	u8 *p;
 
-	/* The first half's page comes before a second half that is not
-	 * canonical, but not before a half that is so in part. */
-	if (!(lin & 7) && mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
+	/* The halves are written one after the other. */
+	if (fpu_misaligned(c, lin, 8) ||
+	    mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
 		return HELPER_FAULT;
-	p = mem_slow(c, lin, 16, ACC_RMW | ss);
+	p = mem_slow(c, lin, 16, ACC_RMW | ACC_ANY | ss);
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	for (unsigned i = 0; i < 16; i++)

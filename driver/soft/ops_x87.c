@@ -138,7 +138,8 @@ UOP(x87_comi)
 static COLD void *
 operand_slow(struct soft *c, u64 lin, unsigned bytes, unsigned acc)
 {
-	if (bytes == 10 && mem_probe(c, lin, 8, acc) != HELPER_NEXT)
+	if (bytes == 10 && (fpu_misaligned(c, lin, 8) ||
+			    mem_probe(c, lin, 8, acc) != HELPER_NEXT))
 		return NULL;
 	return mem_slow(c, lin, bytes, acc);
 }
@@ -274,10 +275,13 @@ env_bytes(const struct insn *in)
 static enum helper_result
 env_probe(struct soft *c, const struct insn *in, unsigned bytes, unsigned acc)
 {
+	unsigned width = in->opsize == 2 ? 2 : 4;
 	enum helper_result r;
 
+	if (fpu_misaligned(c, insn_lin(c, in), width))
+		return HELPER_FAULT;
 	acc |= acc_ss(in);
-	r = mem_probe(c, insn_lin(c, in), in->opsize == 2 ? 2 : 4, acc);
+	r = mem_probe(c, insn_lin(c, in), width, acc);
 	if (r == HELPER_NEXT)
 		r = mem_probe(c, fpu_lin(c, in, bytes - 1), 1, acc);
 	return r;
@@ -288,14 +292,16 @@ static enum helper_result
 image_read(struct soft *c, const struct insn *in, unsigned off, u8 *buf,
 	   unsigned bytes)
 {
-	return mem_read(c, fpu_lin(c, in, off), buf, bytes, acc_ss(in));
+	return mem_read(c, fpu_lin(c, in, off), buf, bytes,
+			acc_ss(in) | ACC_ANY);
 }
 
 static enum helper_result
 image_write(struct soft *c, const struct insn *in, unsigned off, const u8 *buf,
 	    unsigned bytes)
 {
-	return mem_write(c, fpu_lin(c, in, off), buf, bytes, acc_ss(in));
+	return mem_write(c, fpu_lin(c, in, off), buf, bytes,
+			 acc_ss(in) | ACC_ANY);
 }
 
 /* SDM 1 8.1.7: valid 0, zero 1, special 2, empty 3. */
