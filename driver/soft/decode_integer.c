@@ -312,6 +312,10 @@ emit_bit_test(struct emitter *e, unsigned kind)
 			u->base = (u8)decode_gpr(s->reg.value, NULL);
 		return true;
 	}
+	if (!IS_IMM(s) && e->in->address_width != 64) {
+		emit_helper(e, insn_bit_string, false);
+		return true;
+	}
 	m = emit_addr(e, d);
 	if (IS_IMM(s)) {
 		u = emit(e, bt_mi[kind][lg]);
@@ -412,7 +416,15 @@ emit_widen(struct emitter *e, const uop_fn rr[3][4], const uop_fn b[3][4],
 	unsigned from = operand_lg(s), to = operand_lg(d);
 	struct uop *u;
 
-	if (from >= to) /* MOVSXD without REX.W, MOVZX r16, r/m16 */
+	if (from > to) { /* MOVSXD r16, r/m32 reads all of its source */
+		u8 src = source_slot(e, s, TMPB);
+
+		u = emit(e, mov_rr[to]);
+		u->reg = (u8)decode_gpr(d->reg.value, NULL);
+		u->base = src;
+		return true;
+	}
+	if (from == to) /* MOVSXD without REX.W, MOVZX r16, r/m16 */
 		return emit_mov(e);
 	if (IS_MEM(s)) {
 		struct memref m = emit_addr_x(e, s);
@@ -490,9 +502,10 @@ emit_exchange(struct emitter *e, const uop_fn rr[4], const uop_fn m_[4],
 		/* AH may be part of the address: that is needed twice. */
 		m = emit_addr(e, d);
 		if (m.base != TMPA) {
-			u = emit(e, lea_b64);
+			u = emit(e, ea_64);
 			uop_mem(u, m);
-			u->reg = TMPA;
+			u->reg = ZERO; /* no segment */
+			u->imm = m.base == RSP || m.base == RBP;
 			m = (struct memref){.base = TMPA, .index = ZERO};
 		}
 		u = emit(e, load_rmw[lg]);

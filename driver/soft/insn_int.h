@@ -31,6 +31,8 @@ enum helper_result insn_xlat(struct soft *c, const struct insn *in);
 enum helper_result insn_bound(struct soft *c, const struct insn *in);
 enum helper_result insn_salc(struct soft *c, const struct insn *in);
 enum helper_result insn_bcd(struct soft *c, const struct insn *in);
+/* BT, BTS, BTR, BTC m, r where addresses are narrower than 64 bits. */
+enum helper_result insn_bit_string(struct soft *c, const struct insn *in);
 enum helper_result insn_cmpxchg_wide(struct soft *c, const struct insn *in);
 enum helper_result insn_ud(struct soft *c, const struct insn *in);
 enum helper_result insn_jcc16(struct soft *c, const struct insn *in);

@@ -187,33 +187,34 @@ enum helper_result
 insn_enter(struct soft *c, const struct insn *in)
 {
 	unsigned size = in->opsize, level = (unsigned)in->imm2 & 31;
-	u64 sp = c->r[RSP], bp = c->r[RBP], frame = sp - size, v[32];
+	unsigned n = level + 1; /* slots: rBP, frame pointers, the new frame */
+	u64 sp = c->r[RSP], bp = c->r[RBP], frame = sp - size, v;
+	u64 end = sp - n * size - ((u64)in->imm & 0xffff);
 	enum helper_result res;
-	unsigned n = 0;
 
-	v[n++] = bp;
 	res = mem_probe_write(c, sp_lin(c, frame), size, ACC_SS);
 	for (unsigned i = 1; i < level && res == HELPER_NEXT; i++) {
-		res = read_at(c, bp - i * size, &v[n++], size);
+		res = read_at(c, bp - i * size, &v, size);
 		if (res == HELPER_NEXT)
-			res = mem_probe_write(c, sp_lin(c, sp - n * size),
+			res = mem_probe_write(c, sp_lin(c, frame - i * size),
 					      size, ACC_SS);
+	}
+	/* The processor also touches the new top of the stack. */
+	if (res == HELPER_NEXT)
+		res = mem_probe_write(c, sp_lin(c, end), size, ACC_SS);
+	/* The old frame may lie where the new one grows: one by one. */
+	for (unsigned i = 0; i < n && res == HELPER_NEXT; i++) {
+		v = i == 0 ? bp : frame;
+		if (i > 0 && i < level)
+			res = read_at(c, bp - i * size, &v, size);
+		if (res == HELPER_NEXT)
+			res = mem_write(c, sp_lin(c, frame - i * size), &v,
+					size, ACC_SS);
 	}
 	if (res != HELPER_NEXT)
 		return res;
-	if (level)
-		v[n++] = frame;
-	/* The processor also touches the new top of the stack. */
-	res = mem_probe_write(
-	    c, sp_lin(c, sp - n * size - ((u64)in->imm & 0xffff)), size,
-	    ACC_SS);
-	for (unsigned i = 0; i < n && res == HELPER_NEXT; i++)
-		res = mem_write(c, sp_lin(c, sp - (i + 1) * size), &v[i], size,
-				ACC_SS);
-	if (res != HELPER_NEXT)
-		return res;
 	reg_set(c, RBP, false, size, frame);
-	sp_set(c, sp - n * size - ((u64)in->imm & 0xffff));
+	sp_set(c, end);
 	return HELPER_NEXT;
 }
 
@@ -432,6 +433,33 @@ insn_bcd(struct soft *c, const struct insn *in)
 		break;
 	}
 	flags_set_arith(c, fl);
+	return HELPER_NEXT;
+}
+
+enum helper_result
+insn_bit_string(struct soft *c, const struct insn *in)
+{
+	unsigned kind = in->opcode >> 3 & 3, bits = 8u * in->opsize;
+	u64 fl = flags_arith(c) & ~FL_CF, v = 0, one, lin;
+	s64 bit = (s64)(c->r[in->modrm_reg] << (64 - bits)) >> (64 - bits);
+	struct insn at = *in;
+	u8 *p;
+
+	at.disp += (bit >> __builtin_ctz(bits)) * in->opsize;
+	lin = insn_lin(c, &at);
+	p = mem_slow(c, lin, in->opsize,
+		     (kind == 0 ? ACC_READ : ACC_RMW) | acc_ss(in));
+	if (!p)
+		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
+	one = 1ULL << ((u64)bit & (bits - 1));
+	memcpy(&v, p, in->opsize);
+	flags_set_arith(c, fl | (v & one ? FL_CF : 0));
+	if (kind == 0)
+		return HELPER_NEXT;
+	v = kind == 1 ? v | one : kind == 2 ? v & ~one : v ^ one;
+	memcpy(p, &v, in->opsize);
+	if (p == c->bounce.data && !mem_commit(c))
+		return HELPER_EXIT;
 	return HELPER_NEXT;
 }
 

@@ -385,10 +385,10 @@ UOP(call_r_cold)
 	u64 lin = c->r[RSP] - 8, target = c->r[op->reg];
 	mem_u64 *p = mem_slow(c, lin, 8, ACC_WRITE | ACC_SS);
 
-	(void)base;
-	(void)tlb;
 	if (!p)
 		return soft_fault(c, op);
+	if (!is_canonical(target))
+		TAIL bad_target(c, op, base, tlb);
 	*p = c->r[RIPB] + ((struct link *)(op + 1))->delta;
 	c->r[RSP] = lin;
 	ras_push(c, *p, (struct link *)(op + 1));
@@ -402,10 +402,10 @@ UOP(call_r)
 	u64 target = c->r[op->reg];
 	mem_u64 *p = tlb_write(tlb, lin, 8);
 
-	if (unlikely(!is_canonical(target)))
-		TAIL bad_target(c, op, base, tlb);
 	if (unlikely(!p))
 		TAIL call_r_cold(c, op, base, tlb);
+	if (unlikely(!is_canonical(target)))
+		TAIL bad_target(c, op, base, tlb);
 	*p = next;
 	c->r[RSP] = lin;
 	ras_push(c, next, l);

@@ -167,9 +167,8 @@ UOP(bit_address)
 	unsigned lg = (unsigned)op->imm;
 
 	bit = lg == 1 ? SEXT(u16, bit) : lg == 2 ? SEXT(u32, bit) : bit;
+	c->tmpa_ss = SS_OF;
 	c->r[TMPA] = EA_B + ((u64)((s64)bit >> (3 + lg)) << lg);
-	if (!(c->mode & MODE_64))
-		c->r[TMPA] = (u32)c->r[TMPA];
 	NEXT;
 }
 
