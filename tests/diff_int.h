@@ -168,6 +168,10 @@ bool diff_native_fsgs(void);
 /* The guest's processor is an AMD part. What manuals leave undefined is
  * compared only when the host is one too. */
 bool diff_native_amd(void);
+/* AMD parts that always save and restore FOP, FIP and FDP (APM 3, CPUID
+ * 8000_0008h EBX bit 2); others do so while an exception is pending, and
+ * Intel's in yet another way. */
+bool diff_native_fpu_pointers(void);
 /* Loads the x87 and SSE image and stores it again: the host's own view. */
 void diff_native_normalize(u8 *fx);
 

@@ -15,6 +15,7 @@
  */
 #include "tests/diff_int.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -258,6 +259,19 @@ bool
 diff_native_amd(void)
 {
 	return __builtin_cpu_is("amd");
+}
+
+bool
+diff_native_fpu_pointers(void)
+{
+	static int known = -1;
+	unsigned a, b = 0, c, d;
+
+	if (known < 0)
+		known = diff_native_amd() &&
+			__get_cpuid(0x80000008, &a, &b, &c, &d) != 0 &&
+			(b & BIT(2)) != 0;
+	return known != 0;
 }
 
 void

@@ -142,8 +142,8 @@ writes_reserved(const struct builder *b, const ZydisDecodedInstruction *in,
 	return false;
 }
 
-/* Instructions whose memory image depends on what the host did last, or that
- * make the rest of the sequence fault almost always. */
+/* Instructions that make the rest of the sequence fault almost always, or
+ * whose memory image is not the same everywhere. */
 static bool
 unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 {
@@ -155,9 +155,7 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_FXSAVE64:
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FRSTOR:
-	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_FLDENV:
 	case ZYDIS_MNEMONIC_LDMXCSR:
 	case ZYDIS_MNEMONIC_UD0:
@@ -165,6 +163,9 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_BOUND:
 		return true;
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FNSTENV:
+		return !diff_native_fpu_pointers();
 	case ZYDIS_MNEMONIC_ENTER: /* see partial[] in diff_compare.c */
 		return (in->raw.imm[1].value.u & 31) != 0;
 	case ZYDIS_MNEMONIC_FLDCW:

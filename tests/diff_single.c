@@ -398,8 +398,14 @@ value_mxcsr(struct rng *r)
 	return (rng_percent(r, 15) ? v : v & 0xffff) & ~(u32)BIT(17);
 }
 
-/* Images of FXRSTOR, FLDENV and the like. x87 pointers are not compared, so
- * memory that a store of the same kind writes is masked. */
+static void
+mask(struct diff_case *c, u64 va, u32 count)
+{
+	c->mask[c->masks++] = (struct diff_mask){va, count};
+}
+
+/* Images of FXRSTOR, FLDENV and the like. Where x87 pointers are not
+ * compared, they are masked in what the stores write. */
 static void
 arrange_image(struct rng *r, struct diff_case *c,
 	      const ZydisDecodedInstruction *in, u64 ea)
@@ -424,13 +430,14 @@ arrange_image(struct rng *r, struct diff_case *c,
 		break;
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
-		c->mask[c->masks++] = (struct diff_mask){ea + 6, 18};
-		c->mask[c->masks++] = (struct diff_mask){ea + 28, 4};
+		mask(c, ea + 28, 4); /* MXCSR_MASK */
+		if (!diff_native_fpu_pointers())
+			mask(c, ea + 6, 18);
 		break;
 	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_FNSAVE:
-		c->mask[c->masks++] = small ? (struct diff_mask){ea + 6, 8}
-					    : (struct diff_mask){ea + 12, 16};
+		if (!diff_native_fpu_pointers())
+			mask(c, small ? ea + 6 : ea + 12, small ? 8 : 16);
 		break;
 	case ZYDIS_MNEMONIC_FLDENV:
 	case ZYDIS_MNEMONIC_FRSTOR:

@@ -307,8 +307,12 @@ regs_fx(struct rng *r, u8 *fx)
 		value_x87(r, fx + 32 + 16 * i);
 	for (unsigned i = 0; i < 16; i++)
 		fill_sse(r, fx + 160 + 16 * i, 16);
+	if (diff_native_fpu_pointers()) { /* of the last instruction */
+		put_le16(fx + 6, (u16)(rng_next(r) & 0x7ff));
+		put_le64(fx + 8, diff_value_int(r));
+		put_le64(fx + 16, diff_value_int(r));
+	}
 	diff_native_normalize(fx);
-	memset(fx + 6, 0, 18); /* no last instruction */
 	memset(fx + 416, 0, 96);
 }
 
