@@ -158,6 +158,7 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_FRSTOR:
 	case ZYDIS_MNEMONIC_FLDENV:
 	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_ENTER: /* see partial[] in diff_compare.c */
 	case ZYDIS_MNEMONIC_UD0:
 	case ZYDIS_MNEMONIC_UD1:
 	case ZYDIS_MNEMONIC_UD2:
@@ -166,8 +167,6 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV:
 		return !diff_native_fpu_pointers();
-	case ZYDIS_MNEMONIC_ENTER: /* see partial[] in diff_compare.c */
-		return (in->raw.imm[1].value.u & 31) != 0;
 	case ZYDIS_MNEMONIC_FLDCW:
 	case ZYDIS_MNEMONIC_DIV:
 	case ZYDIS_MNEMONIC_IDIV:

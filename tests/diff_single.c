@@ -738,6 +738,7 @@ try_bytes(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	if (!ZYAN_SUCCESS(
 		ZydisDecoderDecodeFull(&f->decoder, c->code, 16, &in, ops))) {
 		c->code_bytes = 16;
+		keep_whole(c); /* how much is read before #UD is open */
 		return diff_bytes_safe(c->code, 16);
 	}
 	c->code_bytes = in.length;
