@@ -7,7 +7,7 @@
  *          leaves with a lock it did not come with. (C cannot name a field's
  *          guard to the checker: a comment on the field does.)
  *          struct cond waits for what another thread will say under a lock.
- * Threads: any. Locks do not nest with themselves.
+ * Threads: any. Only a recursive lock may be taken again by its holder.
  * Owns:    lock_init/lock_destroy and cond_init/cond_destroy pair up; the
  *          storage is the caller's.
  * Errors:  none: a failing pthread call is a bug of ours and asserts.
@@ -35,13 +35,33 @@ struct cond {
 	pthread_cond_t cond;
 };
 
+/* A static lock begins so. */
+#define LOCK_INIT \
+	{ \
+		.mutex = PTHREAD_MUTEX_INITIALIZER \
+	}
+
 static inline void
 lock_init(struct lock *l)
 {
 	int rc = pthread_mutex_init(&l->mutex, NULL);
 
 	assert(rc == 0);
-	(void)rc;
+}
+
+/* For code that calls out with the lock held and may be called back. */
+static inline void
+lock_init_recursive(struct lock *l)
+{
+	pthread_mutexattr_t attr;
+	int rc = pthread_mutexattr_init(&attr);
+
+	assert(rc == 0);
+	rc = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	assert(rc == 0);
+	rc = pthread_mutex_init(&l->mutex, &attr);
+	assert(rc == 0);
+	pthread_mutexattr_destroy(&attr);
 }
 
 static inline void
@@ -50,7 +70,6 @@ lock_destroy(struct lock *l)
 	int rc = pthread_mutex_destroy(&l->mutex);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 static inline void
@@ -60,7 +79,6 @@ lock_acquire(struct lock *l) LOCK_ATTR(acquire_capability(*l))
 	int rc = pthread_mutex_lock(&l->mutex);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 static inline void
@@ -70,7 +88,6 @@ lock_release(struct lock *l) LOCK_ATTR(release_capability(*l))
 	int rc = pthread_mutex_unlock(&l->mutex);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 static inline void
@@ -79,7 +96,6 @@ cond_init(struct cond *c)
 	int rc = pthread_cond_init(&c->cond, NULL);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 static inline void
@@ -88,7 +104,6 @@ cond_destroy(struct cond *c)
 	int rc = pthread_cond_destroy(&c->cond);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 /* Waits with the lock given up meanwhile; may wake for no reason. */
@@ -98,7 +113,6 @@ cond_wait(struct cond *c, struct lock *l) REQUIRES(*l)
 	int rc = pthread_cond_wait(&c->cond, &l->mutex);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 static inline void
@@ -107,7 +121,6 @@ cond_wake_all(struct cond *c)
 	int rc = pthread_cond_broadcast(&c->cond);
 
 	assert(rc == 0);
-	(void)rc;
 }
 
 #endif

@@ -98,12 +98,27 @@ test_cond_hands_the_turn_on(void **state)
 	lock_destroy(&shared.lock);
 }
 
+static void
+test_lock_recursive_lets_its_holder_in_again(void **state)
+{
+	struct lock outer;
+
+	(void)state;
+	lock_init_recursive(&outer);
+	assert_int_equal(pthread_mutex_trylock(&outer.mutex), 0);
+	assert_int_equal(pthread_mutex_trylock(&outer.mutex), 0);
+	pthread_mutex_unlock(&outer.mutex);
+	pthread_mutex_unlock(&outer.mutex);
+	lock_destroy(&outer);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lock_keeps_threads_apart),
 	    cmocka_unit_test(test_cond_hands_the_turn_on),
+	    cmocka_unit_test(test_lock_recursive_lets_its_holder_in_again),
 	};
 
 	return cmocka_run_group_tests_name("lock", tests, NULL, NULL);

@@ -18,14 +18,9 @@ struct mail_call {
 void
 mail_init(struct mail *m, void (*kick)(void *ctx), void *ctx)
 {
-	pthread_mutexattr_t attr;
-
 	memset(m, 0, sizeof(*m));
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&m->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-	pthread_cond_init(&m->done, NULL);
+	lock_init_recursive(&m->lock);
+	cond_init(&m->done);
 	atomic_init(&m->wake, 0);
 	atomic_init(&m->asleep, false);
 	m->kick = kick;
@@ -36,8 +31,8 @@ void
 mail_release(struct mail *m)
 {
 	assert(m->first == NULL);
-	pthread_cond_destroy(&m->done);
-	pthread_mutex_destroy(&m->lock);
+	cond_destroy(&m->done);
+	lock_destroy(&m->lock);
 }
 
 void
@@ -51,7 +46,7 @@ mail_wake(struct mail *m)
 }
 
 static void
-post(struct mail *m, struct mail_call *call)
+post(struct mail *m, struct mail_call *call) REQUIRES(m->lock)
 {
 	struct mail_call **p = &m->first;
 
@@ -65,22 +60,22 @@ mail_call(struct mail *m, mail_fn fn, void *arg)
 {
 	struct mail_call call = {.fn = fn, .arg = arg};
 
-	pthread_mutex_lock(&m->lock);
+	lock_acquire(&m->lock);
 	if (!m->open) {
 		fn(m->ctx, arg);
-		pthread_mutex_unlock(&m->lock);
+		lock_release(&m->lock);
 		return;
 	}
 	if (pthread_equal(m->thread, pthread_self())) {
-		pthread_mutex_unlock(&m->lock);
+		lock_release(&m->lock);
 		fn(m->ctx, arg);
 		return;
 	}
 	post(m, &call);
 	mail_wake(m);
 	while (!call.done)
-		pthread_cond_wait(&m->done, &m->lock);
-	pthread_mutex_unlock(&m->lock);
+		cond_wait(&m->done, &m->lock);
+	lock_release(&m->lock);
 }
 
 void
@@ -88,26 +83,26 @@ mail_run(struct mail *m)
 {
 	struct mail_call *call;
 
-	pthread_mutex_lock(&m->lock);
+	lock_acquire(&m->lock);
 	while ((call = m->first) != NULL) {
 		m->first = call->next;
-		pthread_mutex_unlock(&m->lock);
+		lock_release(&m->lock);
 		call->fn(m->ctx, call->arg);
-		pthread_mutex_lock(&m->lock);
+		lock_acquire(&m->lock);
 		call->done = true;
-		pthread_cond_broadcast(&m->done);
+		cond_wake_all(&m->done);
 	}
-	pthread_mutex_unlock(&m->lock);
+	lock_release(&m->lock);
 }
 
 void
 mail_begin(struct mail *m)
 {
-	pthread_mutex_lock(&m->lock);
+	lock_acquire(&m->lock);
 	assert(!m->open);
 	m->open = true;
 	m->thread = pthread_self();
-	pthread_mutex_unlock(&m->lock);
+	lock_release(&m->lock);
 }
 
 /* The lock is held from the last look at the list until open is false, so
@@ -117,15 +112,15 @@ mail_end(struct mail *m)
 {
 	struct mail_call *call;
 
-	pthread_mutex_lock(&m->lock);
+	lock_acquire(&m->lock);
 	while ((call = m->first) != NULL) {
 		m->first = call->next;
 		call->fn(m->ctx, call->arg);
 		call->done = true;
 	}
-	pthread_cond_broadcast(&m->done);
+	cond_wake_all(&m->done);
 	m->open = false;
-	pthread_mutex_unlock(&m->lock);
+	lock_release(&m->lock);
 }
 
 void

@@ -17,16 +17,15 @@
 #ifndef VMM_MAIL_H
 #define VMM_MAIL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/bits.h"
+#include "base/lock.h"
 
 struct mail_call;
 
 struct mail {
-	pthread_mutex_t lock; /* recursive: a call may call */
-	pthread_cond_t done;
+	struct lock lock; /* recursive: a call may call */
+	struct cond done;
 	struct mail_call *first; /* [lock] posted and not yet taken */
 	bool open;		 /* [lock] the vCPU thread is in its loop */
 	pthread_t thread;	 /* [lock] which one it is, while open */

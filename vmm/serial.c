@@ -42,14 +42,14 @@ serial_input(struct serial *s, const u8 *bytes, size_t count)
 {
 	size_t taken = 0;
 
-	pthread_mutex_lock(&s->lock);
+	lock_acquire(&s->lock);
 	while (taken < count && s->count < SERIAL_RING) {
 		s->ring[(s->head + s->count) % SERIAL_RING] = bytes[taken++];
 		s->count++;
 	}
 	s->refused = s->refused || taken < count;
 	atomic_store_explicit(&s->ring_count, s->count, memory_order_relaxed);
-	pthread_mutex_unlock(&s->lock);
+	lock_release(&s->lock);
 	return taken;
 }
 
@@ -60,7 +60,7 @@ take(struct serial *s, u8 *bytes, unsigned room, bool *wanted)
 {
 	unsigned n = 0;
 
-	pthread_mutex_lock(&s->lock);
+	lock_acquire(&s->lock);
 	while (n < room && s->count != 0) {
 		bytes[n++] = s->ring[s->head];
 		s->head = (s->head + 1) % SERIAL_RING;
@@ -70,7 +70,7 @@ take(struct serial *s, u8 *bytes, unsigned room, bool *wanted)
 	*wanted = s->refused && s->count <= SERIAL_RING / 2;
 	if (*wanted)
 		s->refused = false;
-	pthread_mutex_unlock(&s->lock);
+	lock_release(&s->lock);
 	return n;
 }
 
@@ -118,7 +118,7 @@ serial_init(struct serial *s, struct vtimers *timers, struct irqline irq,
 	    struct chardev *cd)
 {
 	memset(s, 0, sizeof(*s));
-	pthread_mutex_init(&s->lock, NULL);
+	lock_init(&s->lock);
 	atomic_init(&s->ring_count, 0);
 	s->cd = cd;
 	s->timers = timers;
@@ -134,7 +134,7 @@ serial_init(struct serial *s, struct vtimers *timers, struct irqline irq,
 void
 serial_release(struct serial *s)
 {
-	pthread_mutex_destroy(&s->lock);
+	lock_destroy(&s->lock);
 }
 
 void

@@ -16,9 +16,9 @@
 #ifndef VMM_SERIAL_H
 #define VMM_SERIAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "vmm/chardev.h"
 #include "vmm/i16550.h"
 
@@ -28,7 +28,7 @@
 #define SERIAL_GAP_NS (100 * NS_PER_US)
 
 struct serial {
-	pthread_mutex_t lock;
+	struct lock lock;
 	u8 ring[SERIAL_RING];	 /* [lock] host to guest */
 	unsigned head, count;	 /* [lock] */
 	bool refused;		 /* [lock] input found the ring full */

@@ -2,9 +2,9 @@
 #include "driver/soft/soft_int.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
+#include "base/lock.h"
 #include "driver/soft/code_int.h"
 #include "driver/soft/fpu.h"
 #include "driver/soft/ops.h"
@@ -31,7 +31,7 @@ struct touched {
 struct soft_vm {
 	struct soft c; /* must be first: a struct hv is one */
 
-	pthread_mutex_t lock;
+	struct lock lock;
 	struct touched touched[TOUCHED_MAX]; /* [lock] */
 	unsigned n_touched;		     /* [lock] */
 	bool touched_all;		     /* [lock] */
@@ -128,14 +128,14 @@ touched_apply(struct soft_vm *v)
 {
 	struct soft *c = &v->c;
 
-	pthread_mutex_lock(&v->lock);
+	lock_acquire(&v->lock);
 	if (v->touched_all)
 		code_flush(c);
 	for (unsigned i = 0; i < v->n_touched; i++)
 		code_written(c, v->touched[i].gpa, v->touched[i].size_bytes);
 	v->n_touched = 0;
 	v->touched_all = false;
-	pthread_mutex_unlock(&v->lock);
+	lock_release(&v->lock);
 }
 
 static u64
@@ -574,13 +574,13 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 	}
 	if (!code)
 		return;
-	pthread_mutex_lock(&v->lock);
+	lock_acquire(&v->lock);
 	if (v->n_touched < TOUCHED_MAX)
 		v->touched[v->n_touched++] =
 		    (struct touched){gpa, size_bytes};
 	else
 		v->touched_all = true;
-	pthread_mutex_unlock(&v->lock);
+	lock_release(&v->lock);
 	atomic_fetch_or(&c->exit_req, REQ_TOUCHED);
 }
 
@@ -696,7 +696,7 @@ soft_destroy(struct hv *hv)
 	}
 	code_close(c);
 	tlb_close(c);
-	pthread_mutex_destroy(&v->lock);
+	lock_destroy(&v->lock);
 	free(v);
 }
 
@@ -713,7 +713,7 @@ soft_create(struct hv **out, const struct hv_config *cfg, struct err *e)
 	v->c.hv.ops = &hv_soft;
 	v->c.clock = cfg->clock;
 	v->insns_per_us = 200;
-	pthread_mutex_init(&v->lock, NULL);
+	lock_init(&v->lock);
 	rc = tlb_open(&v->c);
 	if (!rc)
 		rc = code_open(&v->c);

@@ -2,11 +2,12 @@
 #include "driver/soft/stub.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
+
+#include "base/lock.h"
 
 /* About 14,000 SSE and MMX instructions with immediates and 600 others exist,
  * of up to 70 bytes, 40 in the mean. */
@@ -22,12 +23,12 @@ struct map_entry {
 };
 
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	u8 *rw;				/* [lock] */
 	u32 used;			/* [lock] */
 	u32 count;			/* [lock] */
 	struct map_entry map[MAP_SIZE]; /* [lock] */
-} arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} arena = {.lock = LOCK_INIT};
 
 const u8 *stub_code;
 
@@ -176,7 +177,7 @@ put_x87(struct code_out *o, u8 opcode, u8 modrm)
 /* --- finding it ------------------------------------------------------- */
 
 static struct map_entry *
-map_slot(u64 key)
+map_slot(u64 key) REQUIRES(arena.lock)
 {
 	u32 i = (u32)((key * 0x9e3779b97f4a7c15ULL) >> (64 - MAP_BITS));
 
@@ -187,6 +188,7 @@ map_slot(u64 key)
 
 static s32
 arena_add(struct map_entry *e, u64 key, const struct code_out *o)
+    REQUIRES(arena.lock)
 {
 	/* Free slots end the probes of map_slot(). */
 	if (!arena.rw || arena.used + o->n > ARENA_BYTES ||
@@ -219,7 +221,7 @@ stub_get(const struct stub_insn *in)
 	s32 stub;
 
 	assert(in->map < 3 && in->ext < 8);
-	pthread_mutex_lock(&arena.lock);
+	lock_acquire(&arena.lock);
 	e = map_slot(key);
 	if (e->key) {
 		stub = e->stub;
@@ -229,7 +231,7 @@ stub_get(const struct stub_insn *in)
 		put_stores(&o, in);
 		stub = arena_add(e, key, &o);
 	}
-	pthread_mutex_unlock(&arena.lock);
+	lock_release(&arena.lock);
 	return stub;
 }
 
@@ -259,7 +261,7 @@ arena_x87(void)
 }
 
 static int
-arena_make(void)
+arena_make(void) REQUIRES(arena.lock)
 {
 	int fd = memfd_create("spindle-stubs", MFD_CLOEXEC);
 	void *rw = MAP_FAILED, *rx = MAP_FAILED;
@@ -294,9 +296,9 @@ stub_open(void)
 {
 	int rc;
 
-	pthread_mutex_lock(&arena.lock);
+	lock_acquire(&arena.lock);
 	rc = arena.rw ? 0 : arena_make();
-	pthread_mutex_unlock(&arena.lock);
+	lock_release(&arena.lock);
 	return rc;
 }
 
@@ -306,7 +308,7 @@ stub_open(void)
  * nothing before its instruction, so that (RSP) is the way back. The handler
  * stands only while such a stub runs, by one thread at a time; a SIGFPE from
  * anywhere else meets its default fate. */
-static pthread_mutex_t trap_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock trap_lock = LOCK_INIT;
 static volatile sig_atomic_t trap_hit; /* [trap_lock] and its handler */
 static volatile u32 trap_mxcsr;	       /* [trap_lock] and its handler */
 
@@ -340,7 +342,7 @@ stub_call_trapping(s32 stub, void *reg, void *rm, struct soft *c, u32 *mxcsr,
 	u32 host = __builtin_ia32_stmxcsr();
 	bool hit;
 
-	pthread_mutex_lock(&trap_lock);
+	lock_acquire(&trap_lock);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGFPE);
 	sigaction(SIGFPE, &act, &old);
@@ -355,6 +357,6 @@ stub_call_trapping(s32 stub, void *reg, void *rm, struct soft *c, u32 *mxcsr,
 		*mxcsr = trap_mxcsr;
 	pthread_sigmask(SIG_SETMASK, &old_mask, NULL);
 	sigaction(SIGFPE, &old, NULL);
-	pthread_mutex_unlock(&trap_lock);
+	lock_release(&trap_lock);
 	return !hit;
 }
