@@ -40,7 +40,7 @@ done < <(grep -HoE '[a-z0-9_/]+\.[ch]: [a-z0-9_]+\(\)' "${docs[@]}")
 [ $checked -gt 5 ] || fail "only $checked functions were found to check"
 
 # Targets of make.
-targets=" $(make -s help | awk '{ printf "%s ", $1 }')"
+targets=" $(env -u MAKEFLAGS make -s help | awk '{ printf "%s ", $1 }')"
 for target in $(grep -ohE '(`|^ +)make [a-z][a-z-]*' "${docs[@]}" |
 	sed 's/.*make //' | sort -u); do
 	[[ $targets == *" $target "* ]] || fail "there is no 'make $target'"
