@@ -225,7 +225,7 @@ put_acpi(struct machine *m)
 	struct acpi_config cfg = {
 	    .ram_low_end = m->ram.low_end,
 	    .has_apic = m->irqchip != IRQCHIP_PIC,
-	    .irq0_gsi = m->irqchip == IRQCHIP_APIC ? PIT_PIN : 0,
+	    .irq0_gsi = m->irqchip == IRQCHIP_PIC ? 0 : PIT_PIN,
 	};
 	u8 *p = ram_at(&m->ram, ACPI_TABLES_GPA, ACPI_TABLES_BYTES);
 
