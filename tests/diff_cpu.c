@@ -10,12 +10,11 @@
  *          wrong bit may pass (diff_mutant.c).
  * Exit:    0, 1 a difference, 2 usage, 77 cannot run on this host.
  */
-#include "tests/diff_int.h"
+#include "tests/diff_run.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -25,291 +24,13 @@
 
 #include "driver/cpuid.h"
 
-#define JOBS_MAX   64
-#define SELF_CASES 500
-
-enum { SINGLE, SEQUENCE, SYSTEM, SINGLE32, SEQUENCE32, SYSTEM32, KINDS };
-
-static const char kind_letter[KINDS + 1] = "sqycdz";
-static const char *const kind_name[KINDS] = {
-    "single instructions",
-    "sequences",
-    "segment loads and far transfers",
-    "compatibility-mode instructions",
-    "compatibility-mode sequences",
-    "compatibility-mode segment loads and far transfers",
-};
-
-struct options {
-	const char *driver;
-	const char *only;
-	u64 seed;
-	u64 count[KINDS];
-	unsigned jobs;
-	unsigned failures_max;
-	int replay_kind; /* -1: none */
-	u64 replay_index;
-	int ignore; /* a vector of the host, -1: none */
-	bool self_test_only;
-	bool list;
-};
-
-/* Shared between the parent and one worker. */
-struct progress {
-	_Atomic u64 started; /* cases so far, also tells that it moves */
-	_Atomic u64 index;   /* of the case that runs now */
-	_Atomic int kind;
-	u64 done[KINDS];
-	u64 ended, faults[32], timeouts, skipped;
-	unsigned failures;
-	u8 seen[ZYDIS_MNEMONIC_MAX_VALUE + 1];
-};
-
-struct worker {
-	const struct options *opt;
-	struct diff_forms *forms[2]; /* 64-bit, compatibility mode */
-	struct diff_side host, guest;
-	struct progress *p;
-	struct diff_case c;
-	struct diff_seq seq;
-	struct diff_outcome x, y;
-};
-
-/* --- one case ----------------------------------------------------------- */
-
-/* What #UD looks like: nothing happened. */
-static void
-expect_ud(const struct diff_case *c, struct diff_outcome *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->out = c->in;
-	o->out.rflags |= FL_RF;
-	o->vector = EXC_UD;
-	o->cs = c->compat ? DIFF_CS32 : DIFF_CS64;
-	o->sel[0] = o->sel[1] = o->sel[4] = DIFF_DS;
-}
-
-static bool
-agree(struct worker *w, const struct diff_case *c)
-{
-	/* the host has these; what it would do says nothing */
-	if (c->absent && w->guest.hv == NULL)
-		return true;
-	diff_world_load(&w->host, c, false);
-	diff_world_load(&w->guest, c, w->guest.hv != NULL);
-	if (c->absent)
-		expect_ud(c, &w->x);
-	else
-		w->host.run(&w->host, c, &w->x);
-	w->guest.patience_ns =
-	    w->x.vector == DIFF_TIMEOUT ? 100 * NS_PER_MS : 10 * NS_PER_SEC;
-	w->guest.run(&w->guest, c, &w->y);
-	return diff_compare(c, &w->host, &w->x, &w->guest, &w->y);
-}
-
-static void
-make_case(struct worker *w, int kind, u64 index)
-{
-	struct rng r = {w->opt->seed * 0x9e3779b97f4a7c15ULL ^
-			index * 0xd1342543de82ef95ULL ^ (u64)kind << 56};
-	const struct diff_forms *f = w->forms[kind >= SINGLE32];
-
-	rng_next(&r);
-	if (kind == SINGLE || kind == SINGLE32) {
-		diff_single(&r, f, &w->c);
-		return;
-	}
-	if (kind == SYSTEM || kind == SYSTEM32) {
-		diff_system(&r, f, &w->c);
-		return;
-	}
-	diff_seq(&r, f, &w->seq);
-	diff_seq_build(&w->seq, &w->c);
-}
-
-/* Leaves items out for as long as the sides still differ. */
-static void
-minimize(struct worker *w)
-{
-	bool again = true;
-
-	for (unsigned round = 0; round < 4 && again; round++) {
-		again = false;
-		for (unsigned i = 0; i < w->seq.items; i++) {
-			if (w->seq.item[i].dead)
-				continue;
-			w->seq.item[i].dead = true;
-			diff_seq_build(&w->seq, &w->c);
-			if (agree(w, &w->c) || w->y.vector == DIFF_TIMEOUT)
-				w->seq.item[i].dead = false;
-			else
-				again = true;
-		}
-	}
-	diff_seq_build(&w->seq, &w->c);
-	agree(w, &w->c);
-}
-
-static void
-report(struct worker *w, int kind, u64 index)
-{
-	printf("\nMISMATCH in %s, repeat with --replay %llu:%c%llu\n",
-	       kind_name[kind], (unsigned long long)w->opt->seed,
-	       kind_letter[kind], (unsigned long long)index);
-	if (kind == SEQUENCE || kind == SEQUENCE32)
-		minimize(w);
-	diff_report(&w->c, &w->host, &w->x, &w->guest, &w->y);
-	fflush(stdout);
-}
-
-static void
-tally(struct progress *p, int kind, const struct diff_case *c,
-      const struct diff_outcome *x)
-{
-	p->done[kind]++;
-	if (x->vector == DIFF_END)
-		p->ended++;
-	else if (x->vector < 32)
-		p->faults[x->vector]++;
-	p->seen[c->mnemonic] = 1;
-}
-
-/* Outcomes that only the host can have, or that mean nothing. */
-static bool
-incomparable(const struct diff_outcome *x, const struct diff_outcome *y)
-{
-	bool misaligned_sse = (get_le32(x->out.fx + 24) & BIT(17)) != 0;
-	/* a host with 5 levels of page tables has 57-bit addresses */
-	u64 high = x->vector == EXC_PF ? x->cr2 >> 47 : 0;
-
-	return misaligned_sse || (high != 0 && high != 0x1ffff) ||
-	       (x->vector == DIFF_TIMEOUT && y->vector == DIFF_TIMEOUT);
-}
-
-static void
-run_case(struct worker *w, int kind, u64 index)
-{
-	struct progress *p = w->p;
-
-	atomic_store_explicit(&p->index, index, memory_order_relaxed);
-	atomic_store_explicit(&p->kind, kind, memory_order_relaxed);
-	make_case(w, kind, index);
-	atomic_fetch_add_explicit(&p->started, 1, memory_order_relaxed);
-	if (!agree(w, &w->c)) {
-		if (incomparable(&w->x, &w->y) ||
-		    (int)w->x.vector == w->opt->ignore) {
-			p->skipped++;
-		} else {
-			p->failures++;
-			report(w, kind, index);
-		}
-	}
-	if (w->x.vector == DIFF_TIMEOUT)
-		p->timeouts++;
-	tally(p, kind, &w->c, &w->x);
-}
-
-static int
-open_sides(struct worker *w)
-{
-	struct err e = {""};
-	int rc = diff_native_open(&w->host, &e);
-
-	if (rc == 0 && strcmp(w->opt->driver, "native") == 0)
-		diff_mutant_open(&w->guest, &w->host);
-	else if (rc == 0)
-		rc = diff_guest_open(&w->guest, w->opt->driver, &e);
-	if (rc != 0)
-		fprintf(stderr, "diff_cpu: %s\n", e.text);
-	diff_world_init(w->opt->seed);
-	return rc;
-}
-
-static int
-work(struct worker *w, unsigned self)
-{
-	const struct options *opt = w->opt;
-
-	if (open_sides(w) != 0)
-		return 3;
-	if (opt->replay_kind >= 0) {
-		run_case(w, opt->replay_kind, opt->replay_index);
-		if (w->p->failures == 0) {
-			printf("no mismatch:\n");
-			diff_report(&w->c, &w->host, &w->x, &w->guest, &w->y);
-		}
-		return 0;
-	}
-	for (int kind = 0; kind < KINDS; kind++)
-		for (u64 i = self; i < opt->count[kind]; i += opt->jobs) {
-			run_case(w, kind, i);
-			if (w->p->failures >= opt->failures_max)
-				return 0;
-		}
-	if (w->guest.hv != NULL)
-		diff_guest_close(&w->guest);
-	return 0;
-}
-
-/* --- the test of the test ----------------------------------------------- */
-
-/* Counts cases in which the mutation stays unseen. */
-static unsigned
-unseen(struct worker *w, unsigned mutation)
-{
-	unsigned count = 0;
-
-	w->guest.mutation = mutation;
-	for (u64 i = 0; i < SELF_CASES; i++) {
-		make_case(w, i % 4 == 0 ? SEQUENCE : SINGLE, i);
-		/* nothing to compare, or not everything */
-		if (w->c.absent || w->c.masks > 0)
-			continue;
-		if (!agree(w, &w->c))
-			continue;
-		/* memory is not compared after some faults */
-		if (mutation != DIFF_MUTATION_MEMORY || w->x.vector == DIFF_END)
-			count++;
-	}
-	return count;
-}
-
-static int
-self_test(struct worker *w)
-{
-	unsigned same, bad = 0;
-
-	if (diff_native_open(&w->host, NULL) != 0)
-		return 3;
-	diff_mutant_open(&w->guest, &w->host);
-	diff_world_init(w->opt->seed);
-	same = unseen(w, DIFF_MUTATIONS);
-	if (same < SELF_CASES * 8 / 10) {
-		printf("self-test: the host differs from itself in %u of %u "
-		       "cases\n",
-		       SELF_CASES - same, SELF_CASES);
-		bad++;
-	}
-	for (unsigned m = 0; m < DIFF_MUTATIONS; m++) {
-		unsigned passed = unseen(w, m);
-
-		if (passed == 0)
-			continue;
-		printf("self-test: a wrong %s passed %u of %u cases\n",
-		       diff_mutant_name(m), passed, SELF_CASES);
-		bad++;
-	}
-	if (bad == 0)
-		printf("self-test: %u kinds of error, each caught in every "
-		       "case\n",
-		       DIFF_MUTATIONS);
-	return bad == 0 ? 0 : 1;
-}
+#define JOBS_MAX 64
 
 /* --- the parent --------------------------------------------------------- */
 
 static pid_t
-start(struct worker *w, struct progress *p, unsigned self, bool self_test_only)
+start(struct diff_worker *w, struct diff_progress *p, unsigned self,
+      bool self_test_only)
 {
 	pid_t pid;
 
@@ -318,7 +39,8 @@ start(struct worker *w, struct progress *p, unsigned self, bool self_test_only)
 	if (pid != 0)
 		return pid;
 	w->p = p;
-	self = (unsigned)(self_test_only ? self_test(w) : work(w, self));
+	self = (unsigned)(self_test_only ? diff_run_self_test(w)
+					 : diff_run(w, self));
 	fflush(NULL);
 	_exit((int)self);
 }
@@ -326,7 +48,7 @@ start(struct worker *w, struct progress *p, unsigned self, bool self_test_only)
 /* Waits for all; a worker that does not go on gets SIGALRM, by which the
  * native side finds out that a case does not end. True when all ended well. */
 static bool
-wait_all(pid_t *pid, struct progress *p, unsigned count)
+wait_all(pid_t *pid, struct diff_progress *p, unsigned count)
 {
 	u64 last[JOBS_MAX] = {0};
 	struct timespec tick = {0, 50 * NS_PER_MS};
@@ -354,7 +76,7 @@ wait_all(pid_t *pid, struct progress *p, unsigned count)
 				printf("worker %u ended badly (status %x) at "
 				       "%c%llu\n",
 				       i, (unsigned)status,
-				       kind_letter[p[i].kind],
+				       diff_kind_letter[p[i].kind],
 				       (unsigned long long)p[i].index);
 			} else if (pid[i] > 0 && signaled < 0 &&
 				   now == last[i]) {
@@ -368,16 +90,17 @@ wait_all(pid_t *pid, struct progress *p, unsigned count)
 }
 
 static void
-summarize(const struct options *opt, const struct progress *p, u64 wall_ns)
+summarize(const struct diff_options *opt, const struct diff_progress *p,
+	  u64 wall_ns)
 {
-	struct progress sum = {0};
+	struct diff_progress sum = {0};
 	struct rusage ru;
 	unsigned mnemonics = 0;
 	u64 cases = 0;
 	double cpu;
 
 	for (unsigned j = 0; j < opt->jobs; j++) {
-		for (unsigned k = 0; k < KINDS; k++)
+		for (unsigned k = 0; k < DIFF_KINDS; k++)
 			sum.done[k] += p[j].done[k];
 		for (unsigned v = 0; v < 32; v++)
 			sum.faults[v] += p[j].faults[v];
@@ -390,11 +113,11 @@ summarize(const struct options *opt, const struct progress *p, u64 wall_ns)
 	}
 	for (unsigned m = 1; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
 		mnemonics += sum.seen[m];
-	for (unsigned k = 0; k < KINDS; k++) {
+	for (unsigned k = 0; k < DIFF_KINDS; k++) {
 		cases += sum.done[k];
 		if (sum.done[k] > 0)
 			printf("%10llu %s\n", (unsigned long long)sum.done[k],
-			       kind_name[k]);
+			       diff_kind_name[k]);
 	}
 	printf("%10u mnemonics; %llu cases ran to their end, %llu timed out, "
 	       "%llu not comparable\n",
@@ -416,10 +139,10 @@ summarize(const struct options *opt, const struct progress *p, u64 wall_ns)
 }
 
 static int
-run_all(struct worker *w)
+run_all(struct diff_worker *w)
 {
-	const struct options *opt = w->opt;
-	struct progress *p;
+	const struct diff_options *opt = w->opt;
+	struct diff_progress *p;
 	pid_t pid[JOBS_MAX];
 	unsigned failures = 0;
 	u64 begin;
@@ -450,7 +173,7 @@ run_all(struct worker *w)
 /* --- options ------------------------------------------------------------ */
 
 static int
-parse_replay(struct options *opt, const char *text)
+parse_replay(struct diff_options *opt, const char *text)
 {
 	char *end;
 	const char *letter;
@@ -458,17 +181,17 @@ parse_replay(struct options *opt, const char *text)
 	opt->seed = strtoull(text, &end, 0);
 	if (*end != ':' || end[1] == '\0')
 		return -EINVAL;
-	letter = strchr(kind_letter, end[1]);
+	letter = strchr(diff_kind_letter, end[1]);
 	if (letter == NULL)
 		return -EINVAL;
-	opt->replay_kind = (int)(letter - kind_letter);
+	opt->replay_kind = (int)(letter - diff_kind_letter);
 	opt->replay_index = strtoull(end + 2, &end, 0);
 	opt->jobs = 1;
 	return *end == '\0' ? 0 : -EINVAL;
 }
 
 static int
-parse(struct options *opt, int argc, char **argv)
+parse(struct diff_options *opt, int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"driver", required_argument, NULL, 'd'},
@@ -526,7 +249,7 @@ parse(struct options *opt, int argc, char **argv)
 }
 
 static void
-defaults(struct options *opt)
+defaults(struct diff_options *opt)
 {
 	const char *text = getenv("TEST_LONG");
 	u64 factor = text != NULL && text[0] != '\0' ? 20 : 1;
@@ -535,12 +258,12 @@ defaults(struct options *opt)
 	memset(opt, 0, sizeof(*opt));
 	opt->driver = "soft";
 	opt->seed = 1;
-	opt->count[SINGLE] = 1000000 * factor;
-	opt->count[SEQUENCE] = 100000 * factor;
-	opt->count[SYSTEM] = 50000 * factor;
-	opt->count[SYSTEM32] = 20000 * factor;
-	opt->count[SINGLE32] = 200000 * factor;
-	opt->count[SEQUENCE32] = 20000 * factor;
+	opt->count[DIFF_SINGLE] = 1000000 * factor;
+	opt->count[DIFF_SEQUENCE] = 100000 * factor;
+	opt->count[DIFF_SYSTEM] = 50000 * factor;
+	opt->count[DIFF_SYSTEM32] = 20000 * factor;
+	opt->count[DIFF_SINGLE32] = 200000 * factor;
+	opt->count[DIFF_SEQUENCE32] = 20000 * factor;
 	opt->jobs = cpus < 1 ? 1 : (unsigned)MIN(cpus, 8);
 	opt->failures_max = 5;
 	opt->replay_kind = opt->ignore = -1;
@@ -558,9 +281,9 @@ list(const struct diff_forms *f)
 int
 main(int argc, char **argv)
 {
-	static struct worker w;
+	static struct diff_worker w;
 	static struct diff_forms forms[2];
-	struct options opt;
+	struct diff_options opt;
 	const char *missing = "";
 	sigset_t child;
 	int rc;
@@ -583,7 +306,7 @@ main(int argc, char **argv)
 	if (!diff_native_amd()) {
 		printf("the host is no AMD part: undefined results and far "
 		       "transfers are left out\n");
-		opt.count[SYSTEM] = opt.count[SYSTEM32] = 0;
+		opt.count[DIFF_SYSTEM] = opt.count[DIFF_SYSTEM32] = 0;
 	}
 	if (diff_forms_open(&forms[0], false) != 0 ||
 	    diff_forms_open(&forms[1], true) != 0)
@@ -593,7 +316,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (opt.only != NULL && diff_forms_only(&forms[1], opt.only) != 0)
-		opt.count[SINGLE32] = opt.count[SEQUENCE32] = 0;
+		opt.count[DIFF_SINGLE32] = opt.count[DIFF_SEQUENCE32] = 0;
 	if (opt.list) {
 		list(&forms[0]);
 		return 0;
