@@ -338,13 +338,18 @@ print_memory(const struct diff_case *c, const struct diff_side *a,
 }
 
 void
-diff_report(const struct diff_case *c, const struct diff_side *a,
-	    const struct diff_outcome *x, const struct diff_side *b,
-	    const struct diff_outcome *y)
+diff_report_case(const struct diff_case *c)
 {
 	print_code(c);
 	printf(" inputs%s:", c->compat ? " (compatibility mode)" : "");
 	print_inputs(c);
+}
+
+void
+diff_report_outcomes(const struct diff_case *c, const struct diff_side *a,
+		     const struct diff_outcome *x, const struct diff_side *b,
+		     const struct diff_outcome *y)
+{
 	printf(" outcomes:\n");
 	print_end(x, a->name);
 	print_end(y, b->name);

@@ -199,10 +199,12 @@ int diff_world_page(u64 va);
 bool diff_compare(const struct diff_case *c, const struct diff_side *a,
 		  const struct diff_outcome *x, const struct diff_side *b,
 		  const struct diff_outcome *y);
-/* Writes the case, and where the outcomes differ, to stdout. */
-void diff_report(const struct diff_case *c, const struct diff_side *a,
-		 const struct diff_outcome *x, const struct diff_side *b,
-		 const struct diff_outcome *y);
+/* Write the case, and where the outcomes differ, to stdout. */
+void diff_report_case(const struct diff_case *c);
+void diff_report_outcomes(const struct diff_case *c, const struct diff_side *a,
+			  const struct diff_outcome *x,
+			  const struct diff_side *b,
+			  const struct diff_outcome *y);
 
 /* --- generators --------------------------------------------------------- */
 

@@ -91,14 +91,29 @@ minimize(struct diff_worker *w)
 }
 
 static void
+show(struct diff_worker *w)
+{
+	diff_report_case(&w->c);
+	diff_report_outcomes(&w->c, &w->host, &w->x, &w->guest, &w->y);
+}
+
+/* What differs is shown first as it was, since a second run need not repeat
+ * it: then the case depends on those before it, which is a finding too. */
+static void
 report(struct diff_worker *w, int kind, u64 index)
 {
 	printf("\nMISMATCH in %s, repeat with --replay %llu:%c%llu\n",
 	       diff_kind_name[kind], (unsigned long long)w->opt->seed,
 	       diff_kind_letter[kind], (unsigned long long)index);
-	if (kind == DIFF_SEQUENCE || kind == DIFF_SEQUENCE32)
+	show(w);
+	if (agree(w, &w->c)) {
+		printf(
+		    " run again it agrees: it depends on the cases before\n");
+	} else if (kind == DIFF_SEQUENCE || kind == DIFF_SEQUENCE32) {
 		minimize(w);
-	diff_report(&w->c, &w->host, &w->x, &w->guest, &w->y);
+		printf(" reduced:\n");
+		show(w);
+	}
 	fflush(stdout);
 }
 
@@ -176,7 +191,7 @@ diff_run(struct diff_worker *w, unsigned self)
 		run_case(w, opt->replay_kind, opt->replay_index);
 		if (w->p->failures == 0) {
 			printf("no mismatch:\n");
-			diff_report(&w->c, &w->host, &w->x, &w->guest, &w->y);
+			show(w);
 		}
 		return 0;
 	}
