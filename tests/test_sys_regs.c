@@ -656,6 +656,7 @@ test_sys_regs_sti_shadows_one_instruction(void **state)
 		w->s.gpr[RBX] = 0;
 		w->s.rflags = was_on ? FL_IF : 0;
 		w->s.int_shadow = was_on;
+		w->s.rflags |= FL_ONE;
 		assert_int_equal(w->hv->ops->state_set(w->hv, &w->s), 0);
 		w->hv->ops->interrupt(w->hv, 0x40);
 		sys_world_go_on(w);

@@ -384,6 +384,7 @@ test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction(void **state)
 	w->s.gpr[RBX] = 0;
 	w->s.rflags = FL_IF;
 	w->s.int_shadow = true; /* so that the interrupt waits for MOV SS */
+	w->s.rflags |= FL_ONE;
 	assert_int_equal(w->hv->ops->state_set(w->hv, &w->s), 0);
 	w->hv->ops->interrupt(w->hv, 0x40);
 	sys_world_go_on(w);
@@ -489,10 +490,11 @@ test_sys_seg_far_pointers_load_both_or_nothing(void **state)
 
 	restart(w);
 	sys_world_code(w, code_lfs);
-	put_le64(w->ram + W_DATA, 0x1122334455667788);
-	put_le16(w->ram + W_DATA + 8, W_USER_DS);
+	/* REX.W, and still an offset of 32 bits */
+	put_le32(w->ram + W_DATA, 0x55667788);
+	put_le16(w->ram + W_DATA + 4, W_USER_DS);
 	sys_world_expect_halt(w);
-	assert_int_equal(w->s.gpr[RBX], 0x1122334455667788);
+	assert_int_equal(w->s.gpr[RBX], 0x55667788);
 	assert_int_equal(w->s.seg[SEG_FS].sel, W_USER_DS);
 
 	restart(w);

@@ -10,8 +10,8 @@
 #define ARENA_BYTES (96ULL << 20)
 /* The largest block: its uops, their offsets, and insns for helpers. */
 #define ARENA_SLACK (256ULL << 10)
-#define HASH_BITS 15
-#define HASH_SIZE (1U << HASH_BITS)
+#define HASH_BITS   15
+#define HASH_SIZE   (1U << HASH_BITS)
 
 /* A page that holds decoded code. map has a bit for each 64 bytes that some
  * block was decoded from: stores elsewhere in the page keep the blocks. */
@@ -65,9 +65,9 @@ code_open(struct soft *c)
 		free(k);
 		return -ENOMEM;
 	}
-	c->jump = mmap(NULL, JUMP_SIZE * sizeof(*c->jump),
-		       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	c->jump =
+	    mmap(NULL, JUMP_SIZE * sizeof(*c->jump), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (c->jump == MAP_FAILED) {
 		munmap(k->arena, ARENA_BYTES);
 		free(k);
@@ -101,8 +101,7 @@ page_flag(struct soft *c, u64 gpa, bool code)
 		if (code)
 			s->page[(gpa - s->gpa) >> PAGE_SHIFT] |= PAGE_CODE;
 		else
-			s->page[(gpa - s->gpa) >> PAGE_SHIFT] &=
-			    (u8)~PAGE_CODE;
+			s->page[(gpa - s->gpa) >> PAGE_SHIFT] &= (u8)~PAGE_CODE;
 	}
 }
 
@@ -248,11 +247,9 @@ page_written(struct soft *c, struct code_page *p, u64 first, u64 last)
 		next = b->page_next[list_of(b, p->gpa)];
 		if (all || block_touches(b, p->gpa, first, last)) {
 			if (b->gpa2 != GPA_NONE) {
-				u64 o = list_of(b, p->gpa)
-					    ? b->gpa & PAGE_MASK
-					    : b->gpa2;
-				struct code_page *other =
-				    page_find(c->code, o);
+				u64 o = list_of(b, p->gpa) ? b->gpa & PAGE_MASK
+							   : b->gpa2;
+				struct code_page *other = page_find(c->code, o);
 
 				if (other)
 					unlist(other, b);

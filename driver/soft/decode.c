@@ -138,13 +138,14 @@ fits32(s64 v)
 
 /* 64-bit addresses of one or two registers need no uop of their own. */
 static bool
-address_direct(const struct emitter *e, const struct address *a,
-	       bool may_index, struct memref *out)
+address_direct(const struct emitter *e, const struct address *a, bool may_index,
+	       struct memref *out)
 {
 	if (!(e->mode & MODE_64) || a->bytes != 8 || !fits32(a->disp))
 		return false;
-	*out = (struct memref){
-	    .base = a->base, .index = ZERO, .disp = (s32)a->disp};
+	*out = (struct memref){.base = a->base,
+			       .index = ZERO,
+			       .disp = (s32)a->disp};
 	if (a->seg_slot == ZERO && a->index == ZERO)
 		return true;
 	if (a->index == ZERO && a->base == ZERO) {
@@ -312,8 +313,7 @@ emit_helper(struct emitter *e, helper_fn fn, bool ends)
 	in->opsize = e->in->operand_width / 8;
 	in->addrsize = e->in->address_width / 8;
 	in->opcode = e->in->opcode;
-	if (e->in->attributes &
-	    (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+	if (e->in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
 		in->rep = 0xf3;
 	else if (e->in->attributes & ZYDIS_ATTRIB_HAS_REPNE)
 		in->rep = 0xf2;
@@ -330,8 +330,8 @@ emit_helper(struct emitter *e, helper_fn fn, bool ends)
 u64
 insn_ea(const struct soft *c, const struct insn *in)
 {
-	u64 ea = c->r[in->base] + (c->r[in->index] << in->scale) +
-		 (u64)in->disp;
+	u64 ea =
+	    c->r[in->base] + (c->r[in->index] << in->scale) + (u64)in->disp;
 
 	return in->addrsize == 8 ? ea : in->addrsize == 4 ? (u32)ea : (u16)ea;
 }
@@ -374,10 +374,12 @@ static void
 decoders_init(void)
 {
 	/* What the presented part lacks decodes as what it was before. */
-	static const ZydisDecoderMode off[] = {
-	    ZYDIS_DECODER_MODE_MPX,	 ZYDIS_DECODER_MODE_CET,
-	    ZYDIS_DECODER_MODE_LZCNT,	 ZYDIS_DECODER_MODE_TZCNT,
-	    ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE};
+	static const ZydisDecoderMode off[] = {ZYDIS_DECODER_MODE_MPX,
+					       ZYDIS_DECODER_MODE_CET,
+					       ZYDIS_DECODER_MODE_LZCNT,
+					       ZYDIS_DECODER_MODE_TZCNT,
+					       ZYDIS_DECODER_MODE_WBNOINVD,
+					       ZYDIS_DECODER_MODE_CLDEMOTE};
 	ZydisDecoder *all[] = {&decoder64, &decoder32, &decoder16};
 
 	ZydisDecoderInit(&decoder64, ZYDIS_MACHINE_MODE_LONG_64,
@@ -389,8 +391,7 @@ decoders_init(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
 		for (unsigned j = 0; j < ARRAY_SIZE(off); j++)
 			ZydisDecoderEnableMode(all[i], off[j], ZYAN_FALSE);
-		ZydisDecoderEnableMode(all[i],
-				       ZYDIS_DECODER_MODE_AMD_BRANCHES,
+		ZydisDecoderEnableMode(all[i], ZYDIS_DECODER_MODE_AMD_BRANCHES,
 				       ZYAN_TRUE);
 	}
 }
@@ -409,8 +410,8 @@ decoder_for(u32 mode)
 /* The bytes of a block: its page, and for an instruction that crosses into
  * the next page a joined copy. */
 struct bytes {
-	const u8 *page;	    /* at the block's start */
-	unsigned avail;	    /* to the end of the page */
+	const u8 *page; /* at the block's start */
+	unsigned avail; /* to the end of the page */
 	u8 joined[32];
 	u64 gpa2;
 };
@@ -506,8 +507,9 @@ decode_one(struct emitter *e, struct bytes *b, bool *joined)
 static struct block *
 block_finish(struct emitter *e, u64 gpa, u64 gpa2)
 {
-	struct block *b = code_alloc(
-	    e->c, sizeof(*b) + e->n_uop * (sizeof(struct uop) + sizeof(u16)));
+	struct block *b =
+	    code_alloc(e->c, sizeof(*b) +
+				 e->n_uop * (sizeof(struct uop) + sizeof(u16)));
 
 	*b = (struct block){.lin = e->block_lin, .gpa = gpa, .gpa2 = gpa2};
 	b->mode = e->mode;

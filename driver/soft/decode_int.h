@@ -15,7 +15,7 @@
 
 #include "driver/soft/soft_int.h"
 
-#define BLOCK_MAX_UOPS 192
+#define BLOCK_MAX_UOPS	192
 #define BLOCK_MAX_INSNS 64
 /* No instruction needs more slots than this. */
 #define INSN_MAX_UOPS 12
@@ -24,7 +24,7 @@ struct emitter {
 	struct soft *c;
 	u64 block_lin; /* of the block */
 	u32 mode;
-	u16 pos;       /* of this instruction, from the block's start */
+	u16 pos; /* of this instruction, from the block's start */
 	const ZydisDecodedInstruction *in;
 	const ZydisDecodedOperand *ops; /* visible and hidden */
 	const u8 *raw;

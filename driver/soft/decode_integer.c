@@ -811,7 +811,8 @@ emit_ret(struct emitter *e)
 	return true;
 }
 
-/* --- by mnemonic ------------------------------------------------------------ */
+/* --- by mnemonic ------------------------------------------------------------
+ */
 
 /* Condition code of a Jcc, SETcc or CMOVcc: the low nibble of its opcode. */
 static unsigned
@@ -871,7 +872,7 @@ emit_touch(struct emitter *e)
 static bool
 emit_pause(struct emitter *e)
 {
-	unsigned lg = e->in->raw.rex.W ? 3
+	unsigned lg = e->in->raw.rex.W					 ? 3
 		      : e->in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? 1
 									 : 2;
 	struct uop *u;
@@ -1180,6 +1181,5 @@ emit_integer(struct emitter *e)
 	if (e->in->meta.category == ZYDIS_CATEGORY_STRINGOP)
 		return emit_group_string(e);
 	return emit_group_move(e) || emit_group_arith(e) ||
-	       emit_group_flow(e) || emit_group_single(e) ||
-	       emit_group_bits(e);
+	       emit_group_flow(e) || emit_group_single(e) || emit_group_bits(e);
 }

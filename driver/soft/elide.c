@@ -78,7 +78,7 @@ learn_arithmetic(void)
 static void
 learn_moves(void)
 {
-	static const uop_fn plain[] = {lea_b64,	 lea_x64,  lea_b32, lea_x32,
+	static const uop_fn plain[] = {lea_b64,	 lea_x64,  lea_b32,  lea_x32,
 				       ea_64,	 ea_32,	   high_get, high_put,
 				       mov_ri64, bswap_32, bswap_64, cbw,
 				       cwde,	 cdqe,	   cwd,	     cdq,

@@ -143,8 +143,9 @@ insn_pusha(struct soft *c, const struct insn *in)
 	/* The lowest slot is probed first: a fault there must undo nothing.
 	 * The eight slots span at most two pages. */
 	for (unsigned i = 8; i >= 1; i -= 7) {
-		enum helper_result res = mem_probe_write(
-		    c, sp_lin(c, sp - i * in->opsize), in->opsize, ACC_SS);
+		enum helper_result res =
+		    mem_probe_write(c, sp_lin(c, sp - i * in->opsize),
+				    in->opsize, ACC_SS);
 
 		if (res != HELPER_NEXT)
 			return res;
@@ -181,36 +182,30 @@ insn_popa(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
-/* SDM 2, ENTER: every slot is probed, in the order of the pushes, before
- * anything changes. */
+/* SDM 2, ENTER: pushes rBP, copies of the old frame pointers, which may lie
+ * where the new ones grow, and the new frame; then touches the new top. A
+ * fault on the way leaves what was pushed in memory, as the hardware does; no
+ * register has changed. */
 enum helper_result
 insn_enter(struct soft *c, const struct insn *in)
 {
 	unsigned size = in->opsize, level = (unsigned)in->imm2 & 31;
-	unsigned n = level + 1; /* slots: rBP, frame pointers, the new frame */
-	u64 sp = c->r[RSP], bp = c->r[RBP], frame = sp - size, v;
-	u64 end = sp - n * size - ((u64)in->imm & 0xffff);
-	enum helper_result res;
+	unsigned n = level + 1; /* slots */
+	u64 bp = c->r[RBP], frame = c->r[RSP] - size, v = bp;
+	u64 end = frame - level * size - ((u64)in->imm & 0xffff);
+	enum helper_result res = HELPER_NEXT;
 
-	res = mem_probe_write(c, sp_lin(c, frame), size, ACC_SS);
-	for (unsigned i = 1; i < level && res == HELPER_NEXT; i++) {
-		res = read_at(c, bp - i * size, &v, size);
-		if (res == HELPER_NEXT)
-			res = mem_probe_write(c, sp_lin(c, frame - i * size),
-					      size, ACC_SS);
-	}
-	/* The processor also touches the new top of the stack. */
-	if (res == HELPER_NEXT)
-		res = mem_probe_write(c, sp_lin(c, end), size, ACC_SS);
-	/* The old frame may lie where the new one grows: one by one. */
 	for (unsigned i = 0; i < n && res == HELPER_NEXT; i++) {
-		v = i == 0 ? bp : frame;
 		if (i > 0 && i < level)
 			res = read_at(c, bp - i * size, &v, size);
+		else if (i > 0)
+			v = frame;
 		if (res == HELPER_NEXT)
 			res = mem_write(c, sp_lin(c, frame - i * size), &v,
 					size, ACC_SS);
 	}
+	if (res == HELPER_NEXT)
+		res = mem_probe_write(c, sp_lin(c, end), size, ACC_SS);
 	if (res != HELPER_NEXT)
 		return res;
 	reg_set(c, RBP, false, size, frame);
@@ -236,7 +231,7 @@ insn_leave(struct soft *c, const struct insn *in)
 static u64
 ip_mask(const struct insn *in)
 {
-	return in->opsize == 2 ? BITS(15, 0)
+	return in->opsize == 2	 ? BITS(15, 0)
 	       : in->opsize == 4 ? BITS(31, 0)
 				 : ~0ULL;
 }
@@ -326,8 +321,8 @@ insn_xlat(struct soft *c, const struct insn *in)
 
 	ea = in->addrsize == 8 ? ea : in->addrsize == 4 ? (u32)ea : (u16)ea;
 	lin = ea + c->seg_base[in->seg];
-	res = mem_read(c, c->mode & MODE_64 ? lin : (u32)lin, &v, 1,
-		       acc_ss(in));
+	res =
+	    mem_read(c, c->mode & MODE_64 ? lin : (u32)lin, &v, 1, acc_ss(in));
 	if (res == HELPER_NEXT)
 		reg_set(c, RAX, false, 1, v);
 	return res;
@@ -345,7 +340,8 @@ insn_bound(struct soft *c, const struct insn *in)
 		res = mem_read(c, (u32)(lin + n), &hi, n, acc_ss(in));
 	if (res != HELPER_NEXT)
 		return res;
-	if (v < (s64)(lo << shift) >> shift || v > (s64)(hi << shift) >> shift) {
+	if (v < (s64)(lo << shift) >> shift ||
+	    v > (s64)(hi << shift) >> shift) {
 		soft_raise(c, EXC_BR);
 		return HELPER_FAULT;
 	}

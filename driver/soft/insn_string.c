@@ -10,10 +10,10 @@
 #define CHUNK_BYTES (256u << 10)
 
 struct string {
-	u64 count;	/* elements left; 1 without REP */
-	u64 mask;	/* of the address size */
-	u64 most;	/* elements a run: one while single-stepping */
-	unsigned size;	/* bytes an element */
+	u64 count;     /* elements left; 1 without REP */
+	u64 mask;      /* of the address size */
+	u64 most;      /* elements a run: one while single-stepping */
+	unsigned size; /* bytes an element */
 	bool down;
 	bool rep;
 };
@@ -278,8 +278,9 @@ insn_scas(struct soft *c, const struct insn *in)
 	a = reg_get(c, RAX, false, st.size);
 	while (st.count) {
 		u64 v = 0;
-		enum helper_result res = mem_read(
-		    c, string_lin(c, &st, RDI, SEG_ES), &v, st.size, 0);
+		enum helper_result res =
+		    mem_read(c, string_lin(c, &st, RDI, SEG_ES), &v, st.size,
+			     0);
 		bool more;
 
 		if (res != HELPER_NEXT)

@@ -5,26 +5,26 @@
 #include <stdlib.h>
 
 /* Page-table entry bits, SDM 3A tables 4-15 to 4-20. */
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_PS BIT(7)
-#define PTE_G BIT(8)
-#define PTE_NX BIT(63)
-#define PTE_ADDR BITS(51, 12)
-#define PHYS_BITS 40
+#define PTE_P	      BIT(0)
+#define PTE_W	      BIT(1)
+#define PTE_U	      BIT(2)
+#define PTE_A	      BIT(5)
+#define PTE_D	      BIT(6)
+#define PTE_PS	      BIT(7)
+#define PTE_G	      BIT(8)
+#define PTE_NX	      BIT(63)
+#define PTE_ADDR      BITS(51, 12)
+#define PHYS_BITS     40
 #define PTE_RSVD_ADDR BITS(51, PHYS_BITS)
 
 /* Page-fault error code, SDM 3A figure 4-12. */
-#define PFE_P 1u
-#define PFE_W 2u
-#define PFE_U 4u
+#define PFE_P	 1u
+#define PFE_W	 2u
+#define PFE_U	 4u
 #define PFE_RSVD 8u
-#define PFE_ID 16u
+#define PFE_ID	 16u
 
-#define LOG_SIZE 512
+#define LOG_SIZE   512
 #define BLOOM_BITS 4096
 
 #define VICTIMS 8
@@ -38,17 +38,17 @@ struct victim {
  * that are not global (so that a CR3 write clears those and no more), and
  * filters that say whether a flushed page can matter to more than its slot. */
 struct tlb_log {
-	unsigned count[2];	      /* > LOG_SIZE: look at every slot */
+	unsigned count[2]; /* > LOG_SIZE: look at every slot */
 	u16 slot[2][LOG_SIZE];
 	bool global[2][TLB_SIZE];
 	/* entries that others took the place of, newest overwriting oldest */
 	struct victim victim[2][VICTIMS];
 	unsigned next_victim;
-	u64 large[BLOOM_BITS / 64];   /* 2 MiB regions with large pages */
-	bool huge;		      /* a 1 GiB page was seen */
+	u64 large[BLOOM_BITS / 64]; /* 2 MiB regions with large pages */
+	bool huge;		    /* a 1 GiB page was seen */
 	/* pages that code was fetched from since the generation began */
 	u64 exec[2][BLOOM_BITS / 64];
-	bool exec_high_local;	      /* non-global code in the upper half */
+	bool exec_high_local; /* non-global code in the upper half */
 };
 
 struct walk {
@@ -615,8 +615,8 @@ mem_commit(struct soft *c)
 	unsigned at = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned bytes = i == 0 ? c->bounce.first_bytes
-					: c->bounce.size_bytes - at;
+		unsigned bytes =
+		    i == 0 ? c->bounce.first_bytes : c->bounce.size_bytes - at;
 
 		if (!c->bounce.mmio[i]) {
 			u8 *host = ram_host(c, c->bounce.gpa[i], NULL);
@@ -723,7 +723,6 @@ mem_exec(struct soft *c, u64 lin, u64 *gpa)
 
 	if (e->xtag == (lin & PAGE_MASK)) {
 		u8 *host = (u8 *)(uintptr_t)(lin + e->addend);
-
 
 		exec_note(log, lin, log->global[user][e - c->tlbs[user]]);
 		for (unsigned i = 0; i < HV_MAX_SLOTS; i++) {

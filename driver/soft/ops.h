@@ -21,23 +21,23 @@ typedef u32 __attribute__((may_alias, aligned(1))) mem_u32;
 typedef u64 __attribute__((may_alias, aligned(1))) mem_u64;
 
 /* The signed type of a width, and log2 of its bytes. */
-#define S_u8 s8
-#define S_u16 s16
-#define S_u32 s32
-#define S_u64 s64
-#define LG_u8 0
-#define LG_u16 1
-#define LG_u32 2
-#define LG_u64 3
+#define S_u8	   s8
+#define S_u16	   s16
+#define S_u32	   s32
+#define S_u64	   s64
+#define LG_u8	   0
+#define LG_u16	   1
+#define LG_u32	   2
+#define LG_u64	   3
 #define SEXT(T, v) ((u64)(s64)(S_##T)(v))
 
 /* Register writes: 4 bytes clear the upper half, 1 and 2 merge. Read-modify-
  * write of the whole slot keeps later 8-byte loads store-forwarded. */
-#define PUT_u8(n, v) (c->r[n] = (c->r[n] & ~0xffULL) | (u8)(v))
+#define PUT_u8(n, v)  (c->r[n] = (c->r[n] & ~0xffULL) | (u8)(v))
 #define PUT_u16(n, v) (c->r[n] = (c->r[n] & ~0xffffULL) | (u16)(v))
 #define PUT_u32(n, v) (c->r[n] = (u32)(v))
 #define PUT_u64(n, v) (c->r[n] = (v))
-#define GET(T, n) ((T)c->r[n])
+#define GET(T, n)     ((T)c->r[n])
 
 /* Lazy flag producers. */
 #define CC3(opc, dst, src) \
@@ -91,14 +91,14 @@ cond_settled(const struct soft *c, unsigned cc)
 {
 	u64 fl = c->cc_src;
 	bool less = !(fl & FL_SF) != !(fl & FL_OF);
-	bool yes = cc < 2     ? fl & FL_OF
-		   : cc < 4   ? fl & FL_CF
-		   : cc < 6   ? fl & FL_ZF
-		   : cc < 8   ? fl & (FL_CF | FL_ZF)
-		   : cc < 10  ? fl & FL_SF
-		   : cc < 12  ? fl & FL_PF
-		   : cc < 14  ? less
-			      : less || (fl & FL_ZF);
+	bool yes = cc < 2    ? fl & FL_OF
+		   : cc < 4  ? fl & FL_CF
+		   : cc < 6  ? fl & FL_ZF
+		   : cc < 8  ? fl & (FL_CF | FL_ZF)
+		   : cc < 10 ? fl & FL_SF
+		   : cc < 12 ? fl & FL_PF
+		   : cc < 14 ? less
+			     : less || (fl & FL_ZF);
 
 	return yes != (cc & 1);
 }

@@ -3,7 +3,8 @@
 
 /* CARRY in a cold variant may run the instruction again after its memory was
  * looked at: a device is then read twice. To read-modify-write a device
- * register with ADC, SBB, INC or DEC makes no sense, and the outcome is right. */
+ * register with ADC, SBB, INC or DEC makes no sense, and the outcome is right.
+ */
 
 /* The eight classic operations and TEST, each over register and immediate
  * (rr, ri), register and memory (rm), memory and register or immediate (mr,
@@ -112,7 +113,7 @@ ALU_SIZES(ALU_READS, TEST)
 	}
 #define TABLE(F) \
 	const uop_fn alu_##F[ALU_COUNT][4] = { \
-	    ROW(ADD, F), ROW(OR, F),  ROW(ADC, F), ROW(SBB, F), ROW(AND, F), \
+	    ROW(ADD, F), ROW(OR, F),  ROW(ADC, F), ROW(SBB, F),	 ROW(AND, F), \
 	    ROW(SUB, F), ROW(XOR, F), ROW(CMP, F), ROW(TEST, F), \
 	}
 
@@ -145,7 +146,10 @@ ALU_NF_SIZES(AND, a &b)
 ALU_NF_SIZES(SUB, a - b)
 ALU_NF_SIZES(XOR, a ^ b)
 
-#define ROW_NF(OP, F) {NULL, NULL, nf_##OP##_##F##_u32, nf_##OP##_##F##_u64}
+#define ROW_NF(OP, F) \
+	{ \
+		NULL, NULL, nf_##OP##_##F##_u32, nf_##OP##_##F##_u64 \
+	}
 #define TABLE_NF(F) \
 	const uop_fn alu_##F##_nf[ALU_COUNT][4] = { \
 	    [ALU_ADD] = ROW_NF(ADD, F), [ALU_OR] = ROW_NF(OR, F), \
@@ -193,8 +197,8 @@ ALU_SIZES(ALU_ONE, NOT)
 		    one_##OP##_##F##_u32, one_##OP##_##F##_u64 \
 	}
 #define TABLE1(F) \
-	const uop_fn one_##F[ONE_COUNT][4] = { \
-	    ROW1(INC, F), ROW1(DEC, F), ROW1(NEG, F), ROW1(NOT, F)}
+	const uop_fn one_##F[ONE_COUNT][4] = {ROW1(INC, F), ROW1(DEC, F), \
+					      ROW1(NEG, F), ROW1(NOT, F)}
 
 TABLE1(r);
 TABLE1(m);

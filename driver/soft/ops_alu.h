@@ -12,8 +12,18 @@
 #include "driver/soft/ops.h"
 
 /* In the order of the opcode map. */
-enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP,
-       ALU_TEST, ALU_COUNT };
+enum {
+	ALU_ADD,
+	ALU_OR,
+	ALU_ADC,
+	ALU_SBB,
+	ALU_AND,
+	ALU_SUB,
+	ALU_XOR,
+	ALU_CMP,
+	ALU_TEST,
+	ALU_COUNT
+};
 extern const uop_fn alu_rr[ALU_COUNT][4];
 extern const uop_fn alu_ri[ALU_COUNT][4];
 extern const uop_fn alu_rm[ALU_COUNT][4];

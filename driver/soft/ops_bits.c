@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "driver/soft/ops_bits.h"
 
-#define SIZES(M) M(u8) M(u16) M(u32) M(u64)
+#define SIZES(M)  M(u8) M(u16) M(u32) M(u64)
 #define SIZES3(M) M(u16) M(u32) M(u64)
 #define ROW(name) \
 	{ \
@@ -12,7 +12,7 @@
 		NULL, name##_u16, name##_u32, name##_u64 \
 	}
 
-#define SUF_u8 "b"
+#define SUF_u8	"b"
 #define SUF_u16 "w"
 #define SUF_u32 "l"
 #define SUF_u64 "q"
@@ -39,7 +39,7 @@
  * size makes 0 (CL = 9, 8 bits) still leaves both as the host has them. */
 #define HOST_ROTATE(T, insn, v, count, fl) \
 	__asm__("btl $0, %k[f]\n\t" insn SUF_##T " %%cl, %[val]\n\t" \
-		"setc %b[f]\n\tseto %h[f]" \
+						 "setc %b[f]\n\tseto %h[f]" \
 		: [val] "+r"(v), [f] "+Q"(fl) \
 		: "c"((u8)(count)) \
 		: "cc")
@@ -55,7 +55,7 @@
 				       (cf_ & 0xff00 ? FL_OF : 0)); \
 	}
 
-#define MASK_u8 31
+#define MASK_u8	 31
 #define MASK_u16 31
 #define MASK_u32 31
 #define MASK_u64 63
@@ -103,10 +103,11 @@
 SIZES(SHIFT_ALL)
 
 #define SHIFT_TABLE(F) \
-	const uop_fn shift_##F[SH_COUNT][4] = { \
-	    ROW(sh_ROL_##F), ROW(sh_ROR_##F), ROW(sh_RCL_##F), \
-	    ROW(sh_RCR_##F), ROW(sh_SHL_##F), ROW(sh_SHR_##F), \
-	    ROW(sh_SHL_##F), ROW(sh_SAR_##F)}
+	const uop_fn shift_##F[SH_COUNT] \
+			      [4] = {ROW(sh_ROL_##F), ROW(sh_ROR_##F), \
+				     ROW(sh_RCL_##F), ROW(sh_RCR_##F), \
+				     ROW(sh_SHL_##F), ROW(sh_SHR_##F), \
+				     ROW(sh_SHL_##F), ROW(sh_SAR_##F)}
 SHIFT_TABLE(ri);
 SHIFT_TABLE(rc);
 SHIFT_TABLE(mi);
@@ -131,7 +132,10 @@ SHIFT_TABLE(mc);
 SHIFT_NF_SIZES(u32)
 SHIFT_NF_SIZES(u64)
 
-#define ROW_NF(K) {NULL, NULL, nf_##K##_ri_u32, nf_##K##_ri_u64}
+#define ROW_NF(K) \
+	{ \
+		NULL, NULL, nf_##K##_ri_u32, nf_##K##_ri_u64 \
+	}
 const uop_fn shift_ri_nf[SH_COUNT][4] = {
     [SH_ROL] = ROW_NF(ROL), [SH_ROR] = ROW_NF(ROR), [SH_SHL] = ROW_NF(SHL),
     [SH_SHR] = ROW_NF(SHR), [SH_SAL] = ROW_NF(SHL), [SH_SAR] = ROW_NF(SAR)};
@@ -205,12 +209,12 @@ static UOP(imul_r_u8)
 	NEXT;
 }
 
-#define W_u16 u32
-#define W_u32 u64
-#define W_u64 unsigned __int128
-#define SW_u16 s32
-#define SW_u32 s64
-#define SW_u64 __int128
+#define W_u16	 u32
+#define W_u32	 u64
+#define W_u64	 unsigned __int128
+#define SW_u16	 s32
+#define SW_u32	 s64
+#define SW_u64	 __int128
 #define BITS_u16 16
 #define BITS_u32 32
 #define BITS_u64 64
@@ -332,8 +336,8 @@ static UOP(idiv_r_u8)
 	} \
 	static UOP(idiv_r_##T) \
 	{ \
-		SW_##T n = (SW_##T)((W_##T)GET(T, RDX) << BITS_##T | \
-				    GET(T, RAX)); \
+		SW_##T n = \
+		    (SW_##T)((W_##T)GET(T, RDX) << BITS_##T | GET(T, RAX)); \
 		SW_##T d = (S_##T)c->r[op->base], q; \
 \
 		if (d == 0 || (d == -1 && -(W_##T)n == (W_##T)n && n != 0)) \
@@ -451,7 +455,7 @@ carry_flag(struct soft *c, bool carry)
 	flags_set_arith(c, fl | carry);
 }
 
-#define BT_BT_(T, v, bit) (v)
+#define BT_BT_(T, v, bit)  (v)
 #define BT_BTS_(T, v, bit) ((T)((v) | (T)1 << (bit)))
 #define BT_BTR_(T, v, bit) ((T)((v) & ~((T)1 << (bit))))
 #define BT_BTC_(T, v, bit) ((T)((v) ^ (T)1 << (bit)))

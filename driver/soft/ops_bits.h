@@ -12,8 +12,17 @@
 #include "driver/soft/ops.h"
 
 /* In the order of the opcode map (group 2); 6 is SHL again. */
-enum { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAL, SH_SAR,
-       SH_COUNT };
+enum {
+	SH_ROL,
+	SH_ROR,
+	SH_RCL,
+	SH_RCR,
+	SH_SHL,
+	SH_SHR,
+	SH_SAL,
+	SH_SAR,
+	SH_COUNT
+};
 
 /* r: reg; m: [base + disp]. Count: _i in imm (masked, may be 0), _c in CL. */
 extern const uop_fn shift_ri[SH_COUNT][4], shift_rc[SH_COUNT][4];

@@ -194,8 +194,9 @@ UOP(jmp)
 	} while (0)
 
 #define CONDS(M) \
-	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) \
-	    M(13) M(14) M(15)
+	M(0) \
+	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) \
+	    M(14) M(15)
 #define JCC(n) \
 	static UOP(jcc_##n) \
 	{ \
@@ -207,8 +208,9 @@ CONDS(JCC)
 const uop_fn jcc[16] = {CONDS(JCC_NAME)};
 
 #define FUSED_CONDS(M, T) \
-	M(2, T) M(3, T) M(4, T) M(5, T) M(6, T) M(7, T) M(8, T) M(9, T) \
-	    M(12, T) M(13, T) M(14, T) M(15, T)
+	M(2, T) \
+	M(3, T) M(4, T) M(5, T) M(6, T) M(7, T) M(8, T) M(9, T) M(12, T) \
+	    M(13, T) M(14, T) M(15, T)
 #define FUSE(n, T) \
 	static UOP(cmp_jcc_rr_##n##_##T) \
 	{ \
@@ -251,7 +253,9 @@ FUSED_CONDS(FUSE, u64)
 		    F##_12_##T, F##_13_##T, F##_14_##T, F##_15_##T \
 	}
 #define FUSED_TABLE(F) \
-	const uop_fn F[4][16] = {FUSED_ROW(F, u8), {NULL}, FUSED_ROW(F, u32), \
+	const uop_fn F[4][16] = {FUSED_ROW(F, u8), \
+				 {NULL}, \
+				 FUSED_ROW(F, u32), \
 				 FUSED_ROW(F, u64)}
 FUSED_TABLE(cmp_jcc_rr);
 FUSED_TABLE(cmp_jcc_ri);
@@ -462,8 +466,8 @@ UOP(ret)
 static struct insn *
 helper_insn(const struct uop *op)
 {
-	return (struct insn *)(uintptr_t)((u32)op->disp |
-					  (u64)(u32)op->imm << 32);
+	return (struct insn *)(uintptr_t)((u32)op->disp | (u64)(u32)op->imm
+							      << 32);
 }
 
 UOP(op_helper)

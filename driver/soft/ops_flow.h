@@ -23,7 +23,8 @@ extern const uop_fn jcc[16];
 /* Pairs, [log2 size: 0, 2, 3][cc]; NULL where not fused. */
 extern const uop_fn cmp_jcc_rr[4][16], cmp_jcc_ri[4][16];
 extern const uop_fn test_jcc_rr[4][16], test_jcc_ri[4][16];
-extern const uop_fn loop_ops[4]; /* LOOPNE, LOOPE, LOOP, JrCXZ; imm = rCX size */
+extern const uop_fn
+    loop_ops[4]; /* LOOPNE, LOOPE, LOOP, JrCXZ; imm = rCX size */
 
 UOP(call_rel);
 UOP(call_r);

@@ -79,7 +79,8 @@ UOP(mov_ri64)
 	} \
 	UOP_LOAD(movzx_b_##S##_##D, S, EA_B, { PUT_##D(op->reg, *p); }) \
 	UOP_LOAD(movzx_x_##S##_##D, S, EA_X, { PUT_##D(op->reg, *p); }) \
-	UOP_LOAD(movsx_b_##S##_##D, S, EA_B, { PUT_##D(op->reg, SEXT(S, *p)); }) \
+	UOP_LOAD(movsx_b_##S##_##D, S, EA_B, \
+		 { PUT_##D(op->reg, SEXT(S, *p)); }) \
 	UOP_LOAD(movsx_x_##S##_##D, S, EA_X, { PUT_##D(op->reg, SEXT(S, *p)); })
 #define WIDEN_FROM(S) WIDEN(S, u16) WIDEN(S, u32) WIDEN(S, u64)
 WIDEN_FROM(u8)
@@ -180,8 +181,8 @@ UOP(high_get)
 
 UOP(high_put)
 {
-	c->r[op->reg] = (c->r[op->reg] & ~0xff00ULL) |
-			(c->r[op->base] & 0xff) << 8;
+	c->r[op->reg] = (c->r[op->reg] & ~0xff00ULL) | (c->r[op->base] & 0xff)
+							   << 8;
 	NEXT;
 }
 
@@ -353,8 +354,9 @@ UOP(leave_64)
 /* --- conditions ------------------------------------------------------- */
 
 #define CONDS(M) \
-	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) \
-	    M(13) M(14) M(15)
+	M(0) \
+	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) \
+	    M(14) M(15)
 #define COND_ROW(name, suffix) \
 	name##_0##suffix, name##_1##suffix, name##_2##suffix, \
 	    name##_3##suffix, name##_4##suffix, name##_5##suffix, \

@@ -10,9 +10,9 @@
 
 #include "driver/soft/ops.h"
 
-extern const uop_fn mov_rr[4]; /* reg = base */
-extern const uop_fn mov_ri[4]; /* reg = imm, sign-extended */
-UOP(mov_ri64);		       /* reg = the 64 bits at disp, imm */
+extern const uop_fn mov_rr[4];		    /* reg = base */
+extern const uop_fn mov_ri[4];		    /* reg = imm, sign-extended */
+UOP(mov_ri64);				    /* reg = the 64 bits at disp, imm */
 extern const uop_fn load_b[4], load_x[4];   /* reg = memory */
 extern const uop_fn store_b[4], store_x[4]; /* memory = reg */
 extern const uop_fn store_imm[4];	    /* memory = imm */

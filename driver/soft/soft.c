@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/lock.h"
+#include "base/range.h"
 #include "driver/soft/code_int.h"
 #include "driver/soft/fpu.h"
 #include "driver/soft/ops.h"
@@ -20,9 +21,9 @@
 #define TOUCHED_MAX 64
 
 /* Bits of exit_req. */
-#define REQ_KICK 1    /* leave run() */
+#define REQ_KICK    1 /* leave run() */
 #define REQ_TOUCHED 2 /* drop code that a device wrote over, then go on */
-#define REQ_ALONE 4   /* the running instruction is the only one */
+#define REQ_ALONE   4 /* the running instruction is the only one */
 
 struct touched {
 	u64 gpa, size_bytes;
@@ -49,7 +50,8 @@ soft_of(struct hv *hv)
 	return CONTAINER_OF(hv, struct soft_vm, c.hv);
 }
 
-/* --- exceptions ------------------------------------------------------------ */
+/* --- exceptions ------------------------------------------------------------
+ */
 
 void
 soft_raise(struct soft *c, u8 vector)
@@ -69,7 +71,8 @@ soft_raise_error(struct soft *c, u8 vector, u32 error)
 	c->exc.error = error;
 }
 
-/* --- time and budgets -------------------------------------------------------- */
+/* --- time and budgets --------------------------------------------------------
+ */
 
 u64
 soft_tsc(struct soft *c)
@@ -120,7 +123,8 @@ budget_give(struct soft_vm *v)
 	return true;
 }
 
-/* --- running ------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------ */
 
 /* Drops code under what devices wrote. Called with the vCPU stopped. */
 static void
@@ -216,12 +220,15 @@ between(struct soft_vm *v)
 {
 	struct soft *c = &v->c;
 
+	if (c->exc.valid) /* state_set() brought it */
+		return deliver(c);
 	if (c->nmi_pending && !c->nmi_masked && !c->int_shadow) {
 		c->nmi_pending = false;
 		c->nmi_masked = true;
 		c->halted = false;
-		c->exc = (struct soft_exc){
-		    .valid = true, .vector = EXC_NMI, .is_external = true};
+		c->exc = (struct soft_exc){.valid = true,
+					   .vector = EXC_NMI,
+					   .is_external = true};
 		return deliver(c);
 	}
 	if (c->irq_pending && can_interrupt(c)) {
@@ -406,15 +413,15 @@ soft_kick(struct hv *hv)
 	atomic_fetch_or(&soft_of(hv)->c.exit_req, REQ_KICK);
 }
 
-/* --- interrupts ------------------------------------------------------------------ */
+/* --- interrupts
+ * ------------------------------------------------------------------ */
 
 static bool
 soft_irq_ready(struct hv *hv)
 {
 	struct soft *c = &soft_of(hv)->c;
 
-	return can_interrupt(c) && !c->irq_pending &&
-	       !soft_of(hv)->answer_due;
+	return can_interrupt(c) && !c->irq_pending && !soft_of(hv)->answer_due;
 }
 
 static void
@@ -447,7 +454,8 @@ soft_has_irqchip(struct hv *hv)
 	return false;
 }
 
-/* --- memory ------------------------------------------------------------------------ */
+/* --- memory
+ * ------------------------------------------------------------------------ */
 
 static void
 slot_release(struct soft *c, struct soft_slot *s)
@@ -471,8 +479,13 @@ soft_mem_map(struct hv *hv, unsigned slot, u64 gpa, u64 size_bytes, void *host,
 
 	if (slot >= HV_MAX_SLOTS)
 		return -ENOSPC;
-	if ((gpa | size_bytes | (u64)(uintptr_t)host) & ~PAGE_MASK)
+	if ((gpa | size_bytes | (u64)(uintptr_t)host) & ~PAGE_MASK ||
+	    !range_inside(gpa, size_bytes, BIT(52)) || flags & ~HV_MEM_READONLY)
 		return -EINVAL;
+	for (unsigned i = 0; i < HV_MAX_SLOTS; i++)
+		if (i != slot && range_overlap(gpa, size_bytes, c->slot[i].gpa,
+					       c->slot[i].size_bytes))
+			return -EINVAL;
 	s = &c->slot[slot];
 	slot_release(c, s);
 	if (!size_bytes)
@@ -565,10 +578,8 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 		       PAGE_SHIFT;
 		for (u64 p = first; p <= last; p++) {
 			if (s->logging)
-				atomic_fetch_or(&s->dirty[p / 64],
-						BIT(p % 64));
-			code |= __atomic_load_n(&s->page[p],
-						__ATOMIC_RELAXED) &
+				atomic_fetch_or(&s->dirty[p / 64], BIT(p % 64));
+			code |= __atomic_load_n(&s->page[p], __ATOMIC_RELAXED) &
 				PAGE_CODE;
 		}
 	}
@@ -576,15 +587,16 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 		return;
 	lock_acquire(&v->lock);
 	if (v->n_touched < TOUCHED_MAX)
-		v->touched[v->n_touched++] =
-		    (struct touched){gpa, size_bytes};
+		v->touched[v->n_touched++] = (struct touched){gpa, size_bytes};
 	else
 		v->touched_all = true;
 	lock_release(&v->lock);
 	atomic_fetch_or(&c->exit_req, REQ_TOUCHED);
 }
 
-/* --- state --------------------------------------------------------------------------- */
+/* --- state
+ * ---------------------------------------------------------------------------
+ */
 
 static void
 soft_state_get(struct hv *hv, struct cpu_state *s)
@@ -614,20 +626,31 @@ soft_state_get(struct hv *hv, struct cpu_state *s)
 	s->int_shadow = c->int_shadow;
 	s->nmi_masked = c->nmi_masked;
 	s->nmi_pending = c->nmi_pending;
-	s->event_pending = c->irq_pending;
-	s->event_vector = c->irq_vector;
+	s->event_pending = c->irq_pending || c->exc.valid;
+	s->event_vector = c->exc.valid ? c->exc.vector : c->irq_vector;
+	s->event_has_error = c->exc.valid && c->exc.has_error;
+	s->event_error = s->event_has_error ? c->exc.error : 0;
 	memcpy(s->fx, c->fx, sizeof(s->fx));
 }
 
-static bool
-state_sane(const struct cpu_state *s)
+/* An event that was accepted elsewhere and not delivered. INT n and its kind
+ * are not taken: RIP is at the instruction, which runs again. */
+static void
+take_event(struct soft *c, const struct cpu_state *s)
 {
-	bool lma = s->efer & EFER_LMA;
-	u64 want = s->efer & EFER_LME && s->cr0 & CR0_PG ? EFER_LMA : 0;
+	bool pending = s->event_pending && !s->event_soft;
+	bool external = s->event_vector == EXC_NMI || s->event_vector >= 32;
 
-	if (lma != !!want || (s->cr0 & CR0_PG && !(s->cr0 & CR0_PE)))
-		return false;
-	return !lma || s->cr4 & CR4_PAE;
+	c->irq_pending = pending && s->event_vector >= 32;
+	c->irq_vector = s->event_vector;
+	c->exc = (struct soft_exc){
+	    .valid = pending && !c->irq_pending,
+	    .vector = s->event_vector,
+	    .has_error = s->event_has_error,
+	    .error = s->event_error,
+	    .cr2 = s->cr2,
+	    .is_external = external,
+	};
 }
 
 static int
@@ -636,7 +659,7 @@ soft_state_set(struct hv *hv, const struct cpu_state *s)
 	struct soft_vm *v = soft_of(hv);
 	struct soft *c = &v->c;
 
-	if (!state_sane(s))
+	if (!cpu_state_valid(s))
 		return -EINVAL;
 	memcpy(c->r, s->gpr, sizeof(s->gpr));
 	c->r[ZERO] = 0;
@@ -662,11 +685,9 @@ soft_state_set(struct hv *hv, const struct cpu_state *s)
 	c->int_shadow = s->int_shadow;
 	c->nmi_masked = s->nmi_masked;
 	c->nmi_pending = s->nmi_pending;
-	c->irq_pending = s->event_pending;
-	c->irq_vector = s->event_vector;
+	take_event(c, s);
 	memcpy(c->fx, s->fx, sizeof(c->fx));
 	fpu_load(c);
-	c->exc.valid = false;
 	c->answer.valid = false;
 	v->answer_due = false;
 	soft_refresh(c);
@@ -682,7 +703,9 @@ soft_stats(struct hv *hv, struct hv_stats *st)
 	*st = c->st;
 }
 
-/* --- life ------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------
+ */
 
 static void
 soft_destroy(struct hv *hv)

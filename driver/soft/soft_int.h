@@ -31,8 +31,8 @@
 #include "driver/hv.h"
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE 4096ULL
-#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define PAGE_SIZE  4096ULL
+#define PAGE_MASK  (~(PAGE_SIZE - 1))
 
 /* Register slots after the 16 GPRs. TMPA holds addresses that need more than
  * base + disp, TMPB and TMPC operand values; all die with the instruction.
@@ -71,8 +71,8 @@ struct uop {
 };
 static_assert(sizeof(struct uop) == 16, "uops are packed by the thousand");
 
-#define UOP_ARGS struct soft *c, struct uop *op, const char *base, \
-		 struct tlbe *tlb
+#define UOP_ARGS \
+	struct soft *c, struct uop *op, const char *base, struct tlbe *tlb
 #define UOP(name) struct uop *name(UOP_ARGS)
 typedef struct uop *(*uop_fn)(UOP_ARGS);
 
@@ -156,7 +156,7 @@ struct soft_exc {
 	u8 vector;
 	bool has_error;
 	u32 error;
-	u64 cr2; /* for #PF */
+	u64 cr2;      /* for #PF */
 	bool is_soft; /* INT n, INT3, INTO: ip pushed is the next one */
 	bool is_external;
 };
@@ -174,12 +174,12 @@ struct soft_slot {
 	u8 *host;
 	bool readonly;
 	bool logging;
-	u8 *page; /* one byte a page, PAGE_* bits below */
+	u8 *page;	    /* one byte a page, PAGE_* bits below */
 	_Atomic u64 *dirty; /* one bit a page, [atomic] */
 };
 
 /* soft_slot.page bits */
-#define PAGE_CODE 1u  /* decoded blocks lie in it */
+#define PAGE_CODE  1u /* decoded blocks lie in it */
 #define PAGE_CLEAN 2u /* a write must still be logged */
 
 /* The outcome of an MMIO read or IN that the caller answers between two
@@ -217,16 +217,16 @@ struct link {
 static_assert(sizeof(struct link) == sizeof(struct uop), "it takes a slot");
 
 struct block {
-	u64 lin;      /* where it was last found: links were made for that */
+	u64 lin; /* where it was last found: links were made for that */
 	u64 gpa;
-	u64 gpa2;     /* second page of a straddling insn, or GPA_NONE */
-	u32 mode;     /* MODE_* without MODE_USER */
+	u64 gpa2; /* second page of a straddling insn, or GPA_NONE */
+	u32 mode; /* MODE_* without MODE_USER */
 	u32 bytes;
 	u16 n_insn, n_uop;
 	bool dead;
 	struct block *hash_next;
 	struct block *page_next[2]; /* in the lists of the two pages */
-	u16 *off;     /* per uop: where its insn starts in the block */
+	u16 *off; /* per uop: where its insn starts in the block */
 	struct uop uop[];
 };
 #define GPA_NONE (~0ULL)
@@ -246,13 +246,13 @@ struct soft {
 	u64 cs_base; /* 0 in 64-bit mode */
 	u64 cc_dst, cc_src;
 	u32 cc_op;
-	u32 mode; /* MODE_* */
+	u32 mode;	  /* MODE_* */
 	struct tlbe *tlb; /* the array for the current privilege */
 	struct block *blk;
-	s64 budget;	      /* instructions left until LEAVE for the clock */
-	atomic_int exit_req;  /* [atomic] set by kick(), tested at each block */
+	s64 budget;	     /* instructions left until LEAVE for the clock */
+	atomic_int exit_req; /* [atomic] set by kick(), tested at each block */
 	u32 code_gen[GEN_COUNT]; /* which links and jump entries still hold */
-	u64 rflags; /* without the arithmetic flags */
+	u64 rflags;		 /* without the arithmetic flags */
 	u32 ras_top;
 	struct ras_entry *ras_now; /* ras[user] */
 	bool tmpa_ss; /* TMPA was made from rSP/rBP: faults are #SS */
@@ -275,7 +275,7 @@ struct soft {
 	struct cpu_msrs msr;
 	u8 cpl;
 	bool halted, int_shadow, nmi_masked, nmi_pending;
-	u8 trap_rule;	/* enum trap_rule, of the instruction that just ran */
+	u8 trap_rule;	  /* enum trap_rule, of the instruction that just ran */
 	bool irq_pending; /* interrupt() accepted irq_vector */
 	u8 irq_vector;
 	bool irq_window; /* requested */
@@ -316,29 +316,29 @@ struct soft {
 	struct tlb_log *tlb_log;
 
 	/* code */
-	struct code *code; /* block cache, code.c */
+	struct code *code;	 /* block cache, code.c */
 	struct jump_entry *jump; /* JUMP_SIZE entries by linear address */
 	struct ras_entry ras[2][RAS_SIZE]; /* supervisor, user */
 
 	struct hv_stats st;
 };
 
-#define FX_FCW 0
-#define FX_FSW 2
-#define FX_FTW 4
-#define FX_FOP 6
-#define FX_FIP 8
-#define FX_FDP 16
-#define FX_MXCSR 24
+#define FX_FCW	      0
+#define FX_FSW	      2
+#define FX_FTW	      4
+#define FX_FOP	      6
+#define FX_FIP	      8
+#define FX_FDP	      16
+#define FX_MXCSR      24
 #define FX_MXCSR_MASK 28
-#define FX_ST(i) (32 + 16 * (i))
-#define FX_XMM(i) (160 + 16 * (i))
+#define FX_ST(i)      (32 + 16 * (i))
+#define FX_XMM(i)     (160 + 16 * (i))
 
 /* What a block was decoded for; part of its key. */
-#define MODE_64 1u   /* CS.L: 64-bit mode, else compatibility mode */
-#define MODE_D32 2u  /* CS.D in compatibility mode */
-#define MODE_STEP 4u /* one instruction a block: TF, shadows, exact budgets */
-#define MODE_SS32 8u /* SS.B: ESP rather than SP; compatibility mode only */
+#define MODE_64	  1u  /* CS.L: 64-bit mode, else compatibility mode */
+#define MODE_D32  2u  /* CS.D in compatibility mode */
+#define MODE_STEP 4u  /* one instruction a block: TF, shadows, exact budgets */
+#define MODE_SS32 8u  /* SS.B: ESP rather than SP; compatibility mode only */
 #define MODE_USER 16u /* CPL 3: part of c->mode, never of a block's */
 
 static inline bool
@@ -382,22 +382,22 @@ typedef enum helper_result (*helper_fn)(struct soft *c, const struct insn *in);
  * dst_high/src_high mean AH CH DH BH (dst/src then is 0..3). */
 struct insn {
 	helper_fn fn;
-	u16 off;	/* from the block's start */
+	u16 off; /* from the block's start */
 	u8 len;
-	u8 opsize;	/* effective operand size in bytes: 1 2 4 8 (16) */
-	u8 addrsize;	/* 2 4 8 */
-	u8 opcode;	/* last opcode byte */
-	u8 rep;		/* 0, 0xf3 REP/REPE, 0xf2 REPNE */
+	u8 opsize;   /* effective operand size in bytes: 1 2 4 8 (16) */
+	u8 addrsize; /* 2 4 8 */
+	u8 opcode;   /* last opcode byte */
+	u8 rep;	     /* 0, 0xf3 REP/REPE, 0xf2 REPNE */
 	bool lock;
-	bool has_mem;	/* the r/m operand is memory */
-	u8 modrm_reg;	/* reg field with REX.R: register, segment, CR, DR */
-	u8 modrm_rm;	/* r/m register with REX.B when !has_mem */
-	bool reg_high, rm_high; /* they name AH CH DH BH */
+	bool has_mem; /* the r/m operand is memory */
+	u8 modrm_reg; /* reg field with REX.R: register, segment, CR, DR */
+	u8 modrm_rm;  /* r/m register with REX.B when !has_mem */
+	bool reg_high, rm_high;	    /* they name AH CH DH BH */
 	u8 base, index, scale, seg; /* memory operand; slots, seg SEG_* */
-	s64 disp;	/* for RIP-relative: base = RIPB, disp adjusted */
-	s64 imm;	/* first immediate, sign-extended; ENTER: size */
-	s64 imm2;	/* second: far selector, ENTER level */
-	u8 raw[15];	/* the bytes */
+	s64 disp;   /* for RIP-relative: base = RIPB, disp adjusted */
+	s64 imm;    /* first immediate, sign-extended; ENTER: size */
+	s64 imm2;   /* second: far selector, ENTER level */
+	u8 raw[15]; /* the bytes */
 };
 
 /* Linear address of the memory operand: truncated to the address size, segment
@@ -429,8 +429,8 @@ enum access {
 	ACC_WRITE = 2,
 	ACC_RMW = 3,
 	ACC_EXEC = 4,
-	ACC_SYS = 8, /* supervisor whatever CPL is: descriptor tables, TSS */
-	ACC_SS = 16, /* non-canonical is #SS(0) rather than #GP(0) */
+	ACC_SYS = 8,  /* supervisor whatever CPL is: descriptor tables, TSS */
+	ACC_SS = 16,  /* non-canonical is #SS(0) rather than #GP(0) */
 	ACC_ANY = 32, /* a part of an operand: no #AC, whatever its address */
 };
 
@@ -447,7 +447,8 @@ void *mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc);
 bool mem_commit(struct soft *c);
 
 /* For helpers: whole accesses. HELPER_NEXT, HELPER_FAULT or HELPER_RETRY; a
- * write may also say HELPER_EXIT: it is done, and so must the instruction be. */
+ * write may also say HELPER_EXIT: it is done, and so must the instruction be.
+ */
 enum helper_result mem_read(struct soft *c, u64 lin, void *buf,
 			    unsigned size_bytes, unsigned acc);
 enum helper_result mem_write(struct soft *c, u64 lin, const void *buf,
@@ -457,10 +458,11 @@ enum helper_result mem_write(struct soft *c, u64 lin, const void *buf,
 enum helper_result mem_probe(struct soft *c, u64 lin, unsigned size_bytes,
 			     unsigned acc);
 /* Checks that a write would work, without doing it. */
-enum helper_result mem_probe_write(struct soft *c, u64 lin,
-				   unsigned size_bytes, unsigned acc);
+enum helper_result mem_probe_write(struct soft *c, u64 lin, unsigned size_bytes,
+				   unsigned acc);
 
-/* Guest RAM at gpa, or NULL. *run_bytes receives how much follows in the slot. */
+/* Guest RAM at gpa, or NULL. *run_bytes receives how much follows in the slot.
+ */
 u8 *ram_host(struct soft *c, u64 gpa, u64 *run_bytes);
 
 /* Translates a fetch at lin. False: exception recorded. */
@@ -478,9 +480,8 @@ void tlb_drop_gpa(struct soft *c, u64 gpa);
 static inline struct tlbe *
 tlb_slot(struct tlbe *tlb, u64 lin)
 {
-	return (struct tlbe *)((char *)tlb +
-			       ((lin >> (PAGE_SHIFT - 5)) &
-				((TLB_SIZE - 1) << 5)));
+	return (struct tlbe *)((char *)tlb + ((lin >> (PAGE_SHIFT - 5)) &
+					      ((TLB_SIZE - 1) << 5)));
 }
 
 /* The fast path. size_bytes is a constant: one compare covers presence and

@@ -289,25 +289,27 @@ resolve(struct soft *c, u16 sel, u64 ip, bool call, struct far_target *t)
 	return res;
 }
 
-/* The operand: ptr16:16/32 in the instruction, or m16:16/32/64. */
+/* The operand: ptr16:16/32 in the instruction, or m16:16/32. AMD parts have no
+ * m16:64: REX.W does not widen the offset. */
 static enum helper_result
 read_pointer(struct soft *c, const struct insn *in, u16 *sel, u64 *ip)
 {
 	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
+	unsigned bytes = MIN(in->opsize, 4u);
 	enum helper_result res;
-	u8 ptr[10];
+	u8 ptr[6];
 
 	if (!in->has_mem) {
 		*sel = (u16)in->imm2;
 		*ip = in->opsize == 2 ? (u16)in->imm : (u32)in->imm;
 		return HELPER_NEXT;
 	}
-	res = mem_read(c, insn_lin(c, in), ptr, in->opsize + 2u, acc);
+	res = mem_read(c, insn_lin(c, in), ptr, bytes + 2, acc);
 	if (res != HELPER_NEXT)
 		return res;
 	*ip = 0;
-	memcpy(ip, ptr, in->opsize);
-	*sel = get_le16(ptr + in->opsize);
+	memcpy(ip, ptr, bytes);
+	*sel = get_le16(ptr + bytes);
 	return HELPER_NEXT;
 }
 

@@ -326,24 +326,23 @@ sys_pop_seg(struct soft *c, const struct insn *in)
 	return res;
 }
 
-/* LDS LES LFS LGS LSS; the segment is in imm, offset width in opsize. */
+/* LDS LES LFS LGS LSS; the segment is in imm. The offset has 16 or 32 bits: on
+ * AMD parts REX.W does not widen it. */
 enum helper_result
 sys_load_far_pointer(struct soft *c, const struct insn *in)
 {
 	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
+	unsigned bytes = MIN(in->opsize, 4u);
 	enum helper_result res;
-	u8 ptr[10];
+	u8 ptr[6];
 
-	res = mem_read(c, insn_lin(c, in), ptr, in->opsize + 2u, acc);
+	res = mem_read(c, insn_lin(c, in), ptr, bytes + 2, acc);
 	if (res != HELPER_NEXT)
 		return res;
-	res =
-	    load_last(c, (unsigned)in->imm, get_le16(ptr + in->opsize), false);
+	res = load_last(c, (unsigned)in->imm, get_le16(ptr + bytes), false);
 	if (res != HELPER_NEXT && res != HELPER_JUMP)
 		return res;
 	reg_set(c, in->modrm_reg, false, in->opsize,
-		in->opsize == 8	  ? get_le64(ptr)
-		: in->opsize == 4 ? get_le32(ptr)
-				  : get_le16(ptr));
+		bytes == 4 ? get_le32(ptr) : get_le16(ptr));
 	return res;
 }
