@@ -614,8 +614,7 @@ test_driver_state_set_replaces_a_half_done_exit(void **state)
 	}
 }
 
-/* --- memory ----------------------------------------------------------------
- */
+/* --- memory ------------------------------------------------------------ */
 
 static void
 test_driver_mem_map_refuses_what_cannot_be(void **state)
@@ -657,8 +656,7 @@ test_driver_mem_map_refuses_what_cannot_be(void **state)
 	rig_pass(&rig, TEST_MEMORY, 0);
 }
 
-/* --- what only KVM offers ---------------------------------------------------
- */
+/* --- what only KVM offers ---------------------------------------------- */
 
 static void
 test_driver_coalesced_writes_arrive_in_order(void **state)
@@ -698,8 +696,7 @@ test_driver_irqchip_delivers_a_line(void **state)
 	rig_pass(&rig, TEST_PIC, 0);
 }
 
-/* --- from driver to driver ---------------------------------------------------
- */
+/* --- from driver to driver --------------------------------------------- */
 
 #define MIGRATE_ROUNDS 600
 
@@ -785,8 +782,7 @@ test_driver_moves_to_another_of_its_kind(void **state)
 	check_moves(ops_of(state), ops_of(state));
 }
 
-/* --- groups ------------------------------------------------------------------
- */
+/* --- groups ------------------------------------------------------------ */
 
 #define TEST(f) cmocka_unit_test_teardown(f, close_rig)
 

@@ -5,8 +5,7 @@
 #include "vmm/acpi_tables.h"
 #include "vmm/machine_int.h"
 
-/* --- the port map ----------------------------------------------------------
- */
+/* --- the port map ------------------------------------------------------ */
 
 static u32 debug_exit_read(void *dev, u16 port, unsigned size_bytes);
 static void debug_exit_write(void *dev, u16 port, unsigned size_bytes, u32 v);
@@ -43,8 +42,7 @@ static const u8 serial_irq[MACHINE_SERIALS] = {4, 3};
 
 #define PIT_PIN 2 /* the I/O APIC input that IRQ 0 is wired to */
 
-/* --- wires -------------------------------------------------------------------
- */
+/* --- wires ------------------------------------------------------------- */
 
 static void
 isa_irq(void *ctx, unsigned irq, bool level)
@@ -127,8 +125,7 @@ debug_exit_write(void *dev, u16 port, unsigned size_bytes, u32 v)
 	machine_stop(dev, MACHINE_DEBUG_EXIT, (u8)v);
 }
 
-/* --- interrupts and MSRs
- * ------------------------------------------------------- */
+/* --- interrupts and MSRs ----------------------------------------------- */
 
 static bool
 pic_gets_through(const struct machine *m)
@@ -187,8 +184,7 @@ board_input(struct machine *m)
 		serial_pump(&m->serial[i]);
 }
 
-/* --- power-on
- * ------------------------------------------------------------------ */
+/* --- power-on ---------------------------------------------------------- */
 
 static u64
 wall_clock_ns(void)

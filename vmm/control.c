@@ -33,8 +33,7 @@ struct control {
 	struct client client[CONTROL_CLIENTS]; /* the serving thread's */
 };
 
-/* --- commands --------------------------------------------------------------
- */
+/* --- commands ---------------------------------------------------------- */
 
 static void
 put_uint(json_t *o, const char *key, u64 v)
@@ -172,8 +171,7 @@ control_answer(struct machine *m, const char *line, size_t count)
 	return print_line(answer);
 }
 
-/* --- clients
- * ------------------------------------------------------------------ */
+/* --- clients ----------------------------------------------------------- */
 
 static void
 client_close(struct client *cl)
@@ -283,8 +281,7 @@ client_serve(struct control *c, struct client *cl, short events)
 	return client_lines(c, cl);
 }
 
-/* --- the serving thread
- * ----------------------------------------------------------- */
+/* --- the serving thread ------------------------------------------------ */
 
 static void *
 serve(void *arg)

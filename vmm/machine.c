@@ -21,8 +21,7 @@ kick(void *ctx)
 		m->ops->kick(m->hv);
 }
 
-/* --- opening -----------------------------------------------------------------
- */
+/* --- opening ----------------------------------------------------------- */
 
 /* The kernel's command line. A machine without a local APIC must say so: CPUID
  * is the same for all and shows one. */
@@ -156,8 +155,7 @@ machine_close(struct machine *m)
 	free(m);
 }
 
-/* --- running
- * ------------------------------------------------------------------ */
+/* --- running ----------------------------------------------------------- */
 
 int
 machine_reset(struct machine *m, struct err *e)
@@ -215,8 +213,7 @@ machine_run(struct machine *m, struct machine_end *end)
 	*end = m->end;
 }
 
-/* --- other threads
- * -------------------------------------------------------------- */
+/* --- other threads ----------------------------------------------------- */
 
 void
 machine_quit(struct machine *m)

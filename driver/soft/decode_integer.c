@@ -811,8 +811,7 @@ emit_ret(struct emitter *e)
 	return true;
 }
 
-/* --- by mnemonic ------------------------------------------------------------
- */
+/* --- by mnemonic ------------------------------------------------------- */
 
 /* Condition code of a Jcc, SETcc or CMOVcc: the low nibble of its opcode. */
 static unsigned

@@ -80,6 +80,16 @@ carry_get(const struct soft *c)
 	 : (cc) == 0xe		      ? (S_##T)(r) <= 0 \
 				      : (S_##T)(r) > 0)
 
+/* M for each condition code; for those that a compare fuses with. */
+/* clang-format off */
+#define CONDS(M) \
+	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) \
+	M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
+#define FUSED_CONDS(M, T) \
+	M(2, T) M(3, T) M(4, T) M(5, T) M(6, T) M(7, T) \
+	M(8, T) M(9, T) M(12, T) M(13, T) M(14, T) M(15, T)
+/* clang-format on */
+
 /* Puts the lazy flags in place, then runs op again: handlers that read flags
  * know the common producers and tail-call this for the rest, so that none of
  * them needs a stack frame. */

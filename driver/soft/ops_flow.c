@@ -193,10 +193,6 @@ UOP(jmp)
 		} \
 	} while (0)
 
-#define CONDS(M) \
-	M(0) \
-	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) \
-	    M(14) M(15)
 #define JCC(n) \
 	static UOP(jcc_##n) \
 	{ \
@@ -207,10 +203,6 @@ CONDS(JCC)
 #define JCC_NAME(n) jcc_##n,
 const uop_fn jcc[16] = {CONDS(JCC_NAME)};
 
-#define FUSED_CONDS(M, T) \
-	M(2, T) \
-	M(3, T) M(4, T) M(5, T) M(6, T) M(7, T) M(8, T) M(9, T) M(12, T) \
-	    M(13, T) M(14, T) M(15, T)
 #define FUSE(n, T) \
 	static UOP(cmp_jcc_rr_##n##_##T) \
 	{ \

@@ -353,10 +353,6 @@ UOP(leave_64)
 
 /* --- conditions ------------------------------------------------------- */
 
-#define CONDS(M) \
-	M(0) \
-	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) \
-	    M(14) M(15)
 #define COND_ROW(name, suffix) \
 	name##_0##suffix, name##_1##suffix, name##_2##suffix, \
 	    name##_3##suffix, name##_4##suffix, name##_5##suffix, \

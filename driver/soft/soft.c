@@ -50,8 +50,7 @@ soft_of(struct hv *hv)
 	return CONTAINER_OF(hv, struct soft_vm, c.hv);
 }
 
-/* --- exceptions ------------------------------------------------------------
- */
+/* --- exceptions -------------------------------------------------------- */
 
 void
 soft_raise(struct soft *c, u8 vector)
@@ -71,8 +70,7 @@ soft_raise_error(struct soft *c, u8 vector, u32 error)
 	c->exc.error = error;
 }
 
-/* --- time and budgets --------------------------------------------------------
- */
+/* --- time and budgets -------------------------------------------------- */
 
 u64
 soft_tsc(struct soft *c)
@@ -123,8 +121,7 @@ budget_give(struct soft_vm *v)
 	return true;
 }
 
-/* --- running
- * ------------------------------------------------------------------ */
+/* --- running ----------------------------------------------------------- */
 
 /* Drops code under what devices wrote. Called with the vCPU stopped. */
 static void
@@ -413,8 +410,7 @@ soft_kick(struct hv *hv)
 	atomic_fetch_or(&soft_of(hv)->c.exit_req, REQ_KICK);
 }
 
-/* --- interrupts
- * ------------------------------------------------------------------ */
+/* --- interrupts -------------------------------------------------------- */
 
 static bool
 soft_irq_ready(struct hv *hv)
@@ -454,8 +450,7 @@ soft_has_irqchip(struct hv *hv)
 	return false;
 }
 
-/* --- memory
- * ------------------------------------------------------------------------ */
+/* --- memory ------------------------------------------------------------ */
 
 static void
 slot_release(struct soft *c, struct soft_slot *s)
@@ -594,9 +589,7 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 	atomic_fetch_or(&c->exit_req, REQ_TOUCHED);
 }
 
-/* --- state
- * ---------------------------------------------------------------------------
- */
+/* --- state ------------------------------------------------------------- */
 
 static void
 soft_state_get(struct hv *hv, struct cpu_state *s)
@@ -703,9 +696,7 @@ soft_stats(struct hv *hv, struct hv_stats *st)
 	*st = c->st;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------
- */
+/* --- life -------------------------------------------------------------- */
 
 static void
 soft_destroy(struct hv *hv)
