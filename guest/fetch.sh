@@ -24,20 +24,19 @@ need() {
 		fail "'$1' is missing (Debian package '$2')"
 }
 
-# The package lists of a fresh container are empty: fill them if we may. make
-# runs several of us at once, and only one can update.
-know_packages() {
-	apt-cache show busybox-static >/dev/null 2>&1 && return 0
+can_download() {
+	apt-get download -qq --print-uris "$1:amd64" >/dev/null 2>&1
+}
+
+# The package lists of a fresh container are empty: fill them if we may.
+know_package() {
+	can_download "$1" && return 0
 	if [ "$(id -u)" = 0 ]; then
-		mkdir -p "$dl"
-		flock "$dl/update.lock" sh -c "
-			apt-cache show busybox-static >/dev/null 2>&1 ||
-				apt-get update -qq" || true
+		apt-get update -qq >&2 || true
 	fi
-	apt-cache show busybox-static >/dev/null 2>&1 ||
-		fail "apt knows no package 'busybox-static'; run" \
-			"'apt-get update' as root and see that a Debian" \
-			"archive is configured"
+	can_download "$1" || fail "apt cannot find package '$1'; run" \
+		"'apt-get update' as root and see that a Debian archive is" \
+		"configured"
 }
 
 # Prints the path of a package's file, downloading it first if need be.
@@ -45,7 +44,7 @@ package() {
 	for deb in "$dl/$1"_*_amd64.deb; do
 		[ -f "$deb" ] && echo "$deb" && return 0
 	done
-	know_packages
+	know_package "$1"
 	mkdir -p "$dl/part.$1"
 	(cd "$dl/part.$1" && apt-get download -qq -o APT::Sandbox::User=root \
 		"$1:amd64" >&2) ||
@@ -60,12 +59,11 @@ package() {
 resolve() {
 	memo=$dl/$1.is
 	if [ ! -s "$memo" ]; then
-		know_packages
+		know_package "$1"
 		real=$(apt-cache depends "$1:amd64" |
 			sed -n 's/^[ |]*Depends: \(linux-image-[^ :]*\).*/\1/p' |
 			head -n 1)
 		[ -n "$real" ] || fail "apt knows no package '$1'"
-		mkdir -p "$dl"
 		echo "$real" >"$memo.part"
 		mv "$memo.part" "$memo"
 	fi
@@ -118,6 +116,9 @@ fetch_busybox() {
 PATH=$PATH:/usr/sbin:/sbin
 need apt-get apt
 need dpkg-deb dpkg
+mkdir -p "$dl"
+exec 9>"$dl/lock"
+flock 9 # one at a time, also under make -j
 case ${1-} in
 kernel)
 	need depmod kmod
