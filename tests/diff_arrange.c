@@ -173,6 +173,7 @@ arrange_branch(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 {
 	u64 next_va = va + in->length;
 	u64 target = diff_branch_target(r, c, next_va);
+	u8 *at = code + in->raw.imm[0].offset;
 	u8 bytes[8];
 
 	put_le64(bytes, target);
@@ -190,17 +191,20 @@ arrange_branch(struct rng *r, struct diff_case *c, u8 *code, u64 va,
 	if ((in->attributes & ZYDIS_ATTRIB_IS_RELATIVE) == 0)
 		return;
 	if (in->raw.imm[0].size == 8) {
-		code[in->raw.imm[0].offset] =
-		    rng_percent(r, 50) ? 0 : (u8)(24 + rng_below(r, 100));
+		*at = rng_percent(r, 50) ? 0 : (u8)(24 + rng_below(r, 100));
 	} else {
 		u64 disp = target - next_va;
 
 		if ((s64)disp != (s64)(s32)disp)
 			disp = 0;
 		if (in->raw.imm[0].size == 32)
-			put_le32(code + in->raw.imm[0].offset, (u32)disp);
+			put_le32(at, (u32)disp);
 		else
-			put_le16(code + in->raw.imm[0].offset, (u16)disp);
+			put_le16(at, (u16)disp);
+		/* AMD parts take 16 bits after 66h; then these are NOPs */
+		if (in->raw.imm[0].size == 32 &&
+		    (in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0)
+			put_le16(at + 2, 0x9090);
 	}
 }
 
@@ -444,6 +448,10 @@ diff_offsets_odd(const struct diff_case *c, const ZydisDecodedInstruction *in,
 		base = segment_base(c, ops[i].mem.segment);
 		first = effective(c, in, &ops[i], c->in.rip);
 		last = first + MAX(1U, ops[i].size / 8U) - 1;
+		/* BT and its kin go on from there by a register's bits */
+		if (base != 0 && ops[i].size < 128 &&
+		    in->meta.category == ZYDIS_CATEGORY_BITBYTE)
+			return true;
 		if (base != 0 && (canonical(first) != canonical(first - base) ||
 				  canonical(last) != canonical(last - base)))
 			return true;

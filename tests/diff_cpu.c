@@ -109,6 +109,7 @@ summarize(const struct diff_options *opt, const struct diff_progress *p,
 		sum.ended += p[j].ended;
 		sum.timeouts += p[j].timeouts;
 		sum.skipped += p[j].skipped;
+		sum.unsteady += p[j].unsteady;
 		sum.failures += p[j].failures;
 	}
 	for (unsigned m = 1; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
@@ -120,10 +121,11 @@ summarize(const struct diff_options *opt, const struct diff_progress *p,
 			       diff_kind_name[k]);
 	}
 	printf("%10u mnemonics; %llu cases ran to their end, %llu timed out, "
-	       "%llu not comparable\n",
+	       "%llu not comparable, %llu where the host changed its mind\n",
 	       mnemonics, (unsigned long long)sum.ended,
 	       (unsigned long long)sum.timeouts,
-	       (unsigned long long)sum.skipped);
+	       (unsigned long long)sum.skipped,
+	       (unsigned long long)sum.unsteady);
 	printf("           exceptions:");
 	for (unsigned v = 0; v < 32; v++)
 		if (sum.faults[v] > 0)

@@ -64,8 +64,10 @@ struct native_cpu native_cpu;
 void native_enter(void);
 void native_exit(void);
 void native_on_signal(int sig, siginfo_t *info, void *context);
-/* Called by native_on_signal. Nonzero: the case is over. */
-int native_caught(int sig, siginfo_t *info, ucontext_t *uc);
+/* Called by native_on_signal; sels holds DS, ES, FS, GS from bit 0 on. Nonzero:
+ * the case is over. */
+int native_caught(int sig, siginfo_t *info, ucontext_t *uc, u64 sels,
+		  u64 fs_base, u64 gs_base);
 
 /* clang-format off */
 __asm__(
@@ -158,16 +160,21 @@ __asm__(
 "	push %rbx\n"
 "	pushq $2\n"
 "	popfq\n"
-"	mov %ds, native_cpu+768(%rip)\n"
-"	mov %es, native_cpu+770(%rip)\n"
-"	mov %fs, native_cpu+772(%rip)\n"
-"	mov %gs, native_cpu+774(%rip)\n"
+"	mov %ds, %ecx\n"
+"	mov %es, %r8d\n"
+"	shl $16, %r8\n"
+"	or %r8, %rcx\n"
+"	mov %fs, %r8d\n"
+"	shl $32, %r8\n"
+"	or %r8, %rcx\n"
+"	mov %gs, %r8d\n"
+"	shl $48, %r8\n"
+"	or %r8, %rcx\n"
 "	cmpq $0, native_cpu+200(%rip)\n"
 "	je 1f\n"
-"	rdgsbase %rbx\n"
-"	mov %rbx, native_cpu+792(%rip)\n"
-"	rdfsbase %rbx\n"
-"	mov %rbx, native_cpu+784(%rip)\n"
+"	rdgsbase %r9\n"
+"	rdfsbase %r8\n"
+"	mov %r8, %rbx\n"
 "	mov native_cpu+192(%rip), %rax\n"
 "	wrfsbase %rax\n"
 "1:	call native_caught\n"
@@ -215,7 +222,8 @@ die(int sig, u64 rip)
 }
 
 int
-native_caught(int sig, siginfo_t *info, ucontext_t *uc)
+native_caught(int sig, siginfo_t *info, ucontext_t *uc, u64 sels, u64 fs_base,
+	      u64 gs_base)
 {
 	static const u8 order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX,
 				     REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -235,6 +243,9 @@ native_caught(int sig, siginfo_t *info, ucontext_t *uc)
 	pending->out.rflags = (u64)g[REG_EFL];
 	memcpy(pending->out.fx, uc->uc_mcontext.fpregs, 512);
 	pending->cs = (u16)g[REG_CSGSFS];
+	memcpy(native_cpu.sel, &sels, sizeof(sels));
+	native_cpu.fs_base_out = fs_base;
+	native_cpu.gs_base_out = gs_base;
 	native_cpu.sel[DIFF_SELS - 1] = (u16)(g[REG_CSGSFS] >> 48);
 	pending->vector = (unsigned)g[REG_TRAPNO];
 	pending->error = (u32)g[REG_ERR];

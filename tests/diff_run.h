@@ -46,7 +46,7 @@ struct diff_progress {
 	_Atomic u64 index;   /* of the case that runs now */
 	_Atomic int kind;
 	u64 done[DIFF_KINDS];
-	u64 ended, faults[32], timeouts, skipped;
+	u64 ended, faults[32], timeouts, skipped, unsteady;
 	unsigned failures;
 	u8 seen[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 };
