@@ -135,21 +135,12 @@ insn_pop(struct soft *c, const struct insn *in)
 	return res;
 }
 
+/* A fault on the way leaves what was pushed in memory, and rSP as it was. */
 enum helper_result
 insn_pusha(struct soft *c, const struct insn *in)
 {
 	u64 sp = c->r[RSP];
 
-	/* The lowest slot is probed first: a fault there must undo nothing.
-	 * The eight slots span at most two pages. */
-	for (unsigned i = 8; i >= 1; i -= 7) {
-		enum helper_result res =
-		    mem_probe_write(c, sp_lin(c, sp - i * in->opsize),
-				    in->opsize, ACC_SS);
-
-		if (res != HELPER_NEXT)
-			return res;
-	}
 	for (unsigned i = 0; i < 8; i++) {
 		u64 v = i == RSP ? sp : c->r[i];
 		enum helper_result res =

@@ -344,8 +344,9 @@ iret_pop(struct soft *c, unsigned size, u64 sp, unsigned first, unsigned count,
 	 u64 *item)
 {
 	u8 buf[40];
-	enum helper_result res = mem_read(c, stack_lin(c, sp + first * size),
-					  buf, count * size, ACC_READ | ACC_SS);
+	enum helper_result res =
+	    mem_read(c, stack_lin(c, sp + first * size), buf, count * size,
+		     ACC_READ | ACC_SS | ACC_ANY);
 
 	if (res != HELPER_NEXT)
 		return res;

@@ -143,7 +143,7 @@ stack_read(struct soft *c, u64 sp, u64 *item, unsigned count,
 
 	assert(count * size_bytes <= sizeof(buf));
 	res = mem_read(c, stack_lin(c, sp), buf, count * size_bytes,
-		       ACC_READ | ACC_SS);
+		       ACC_READ | ACC_SS | ACC_ANY);
 	if (res != HELPER_NEXT)
 		return res;
 	for (unsigned i = 0; i < count; i++) {
@@ -297,20 +297,20 @@ read_pointer(struct soft *c, const struct insn *in, u16 *sel, u64 *ip)
 	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
 	unsigned bytes = MIN(in->opsize, 4u);
 	enum helper_result res;
-	u8 ptr[6];
+	u64 lin;
 
 	if (!in->has_mem) {
 		*sel = (u16)in->imm2;
 		*ip = in->opsize == 2 ? (u16)in->imm : (u32)in->imm;
 		return HELPER_NEXT;
 	}
-	res = mem_read(c, insn_lin(c, in), ptr, bytes + 2, acc);
-	if (res != HELPER_NEXT)
-		return res;
+	/* two reads, each with faults of its own */
+	lin = insn_lin(c, in);
 	*ip = 0;
-	memcpy(ip, ptr, bytes);
-	*sel = get_le16(ptr + bytes);
-	return HELPER_NEXT;
+	res = mem_read(c, lin, ip, bytes, acc);
+	if (res == HELPER_NEXT)
+		res = mem_read(c, lin + bytes, sel, 2, acc);
+	return res;
 }
 
 enum helper_result

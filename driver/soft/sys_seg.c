@@ -333,16 +333,16 @@ sys_load_far_pointer(struct soft *c, const struct insn *in)
 {
 	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
 	unsigned bytes = MIN(in->opsize, 4u);
+	u64 lin = insn_lin(c, in), at = 0;
 	enum helper_result res;
-	u8 ptr[6];
+	u16 sel;
 
-	res = mem_read(c, insn_lin(c, in), ptr, bytes + 2, acc);
-	if (res != HELPER_NEXT)
-		return res;
-	res = load_last(c, (unsigned)in->imm, get_le16(ptr + bytes), false);
-	if (res != HELPER_NEXT && res != HELPER_JUMP)
-		return res;
-	reg_set(c, in->modrm_reg, false, in->opsize,
-		bytes == 4 ? get_le32(ptr) : get_le16(ptr));
+	res = mem_read(c, lin, &at, bytes, acc);
+	if (res == HELPER_NEXT)
+		res = mem_read(c, lin + bytes, &sel, 2, acc);
+	if (res == HELPER_NEXT)
+		res = load_last(c, (unsigned)in->imm, sel, false);
+	if (res == HELPER_NEXT || res == HELPER_JUMP)
+		reg_set(c, in->modrm_reg, false, in->opsize, at);
 	return res;
 }
