@@ -23,6 +23,12 @@ kick(void *ctx)
 
 /* --- opening ----------------------------------------------------------- */
 
+static bool
+is_soft(const struct machine *m)
+{
+	return strcmp(m->ops->name, "soft") == 0;
+}
+
 /* The kernel's command line. A machine without a local APIC must say so: CPUID
  * is the same for all and shows one. */
 static int
@@ -34,7 +40,7 @@ open_boot(struct machine *m, const struct machine_config *cfg, struct err *e)
 	struct boot_config bc = {
 	    .kernel = cfg->kernel,
 	    .initrd = cfg->initrd,
-	    .can_enter_32 = strcmp(m->ops->name, "soft") != 0,
+	    .can_enter_32 = !is_soft(m),
 	};
 	char *cmdline;
 	int rc;
@@ -78,6 +84,8 @@ open_all(struct machine *m, const struct machine_config *cfg, struct err *e)
 	m->no_reboot = cfg->no_reboot;
 	m->memory_bytes = cfg->memory_bytes;
 	rc = ram_init(&m->ram, cfg->memory_bytes, e);
+	if (rc == 0 && !is_soft(m))
+		ram_want_huge(&m->ram);
 	if (rc == 0)
 		rc = m->ops->create(&m->hv, &hc, e);
 	if (rc == 0)

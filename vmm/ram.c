@@ -69,8 +69,6 @@ ram_init(struct ram *r, u64 size_bytes, struct err *e)
 		return err_errno(e, -errno,
 				 "cannot map %llu MiB of guest memory",
 				 (unsigned long long)size_bytes >> 20);
-	/* many small pages cost TLB misses; huge ones are only a wish */
-	(void)madvise(p, size_bytes, MADV_HUGEPAGE);
 	(void)madvise(p, size_bytes, MADV_DONTDUMP);
 	r->host = p;
 	r->size_bytes = size_bytes;
@@ -81,6 +79,12 @@ ram_init(struct ram *r, u64 size_bytes, struct err *e)
 	if (r->high_end > RAM_HIGH_BASE)
 		add_slot(r, RAM_HIGH_BASE, r->high_end, r->low_end);
 	return 0;
+}
+
+void
+ram_want_huge(struct ram *r)
+{
+	(void)madvise(r->host, r->size_bytes, MADV_HUGEPAGE);
 }
 
 void
