@@ -150,9 +150,13 @@ fault_order_open(const struct diff_outcome *x, const struct diff_outcome *y)
 }
 
 static bool
-event_same(const struct diff_outcome *x, const struct diff_outcome *y)
+event_same(const struct diff_case *c, const struct diff_outcome *x,
+	   const struct diff_outcome *y)
 {
-	if (fault_order_open(x, y))
+	bool any_error = c->any_error && x->vector == y->vector &&
+			 (x->vector == EXC_SS || x->vector == EXC_GP);
+
+	if (any_error || fault_order_open(x, y))
 		return true;
 	return x->vector == y->vector && x->vector != DIFF_LOST &&
 	       x->has_error == y->has_error && x->cr2 == y->cr2 &&
@@ -177,7 +181,7 @@ static bool
 end_same(const struct diff_case *c, const struct diff_outcome *x,
 	 const struct diff_outcome *y)
 {
-	return event_same(x, y) && x->out.rip == y->out.rip &&
+	return event_same(c, x, y) && x->out.rip == y->out.rip &&
 	       (x->vector == DIFF_END || x->cs == y->cs) &&
 	       selectors_same(x, y) && x->out.fs_base == y->out.fs_base &&
 	       x->out.gs_base == y->out.gs_base &&

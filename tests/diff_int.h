@@ -127,6 +127,9 @@ struct diff_case {
 	unsigned patches;
 	struct diff_mask mask[DIFF_MASKS];
 	unsigned masks;
+	/* Several fields may be bad; which one is named in the error code of
+	 * #SS and #GP is not compared. */
+	bool any_error;
 	u64 fx_mask;		/* bit n: do not compare bytes 8n..8n+7 of fx */
 	u64 flags_mask;		/* RFLAGS bits not compared */
 	ZydisMnemonic mnemonic; /* of a single instruction */

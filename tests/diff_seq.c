@@ -582,7 +582,7 @@ diff_seq(struct rng *r, const struct diff_forms *f, struct diff_seq *s)
 	memset(c, 0, offsetof(struct diff_case, code));
 	c->compat = f->compat;
 	c->alias_at = -1;
-	c->absent = false;
+	c->absent = c->any_error = false;
 	c->patches = c->masks = 0;
 	c->fx_mask = c->flags_mask = 0;
 	c->mnemonic = ZYDIS_MNEMONIC_INVALID;

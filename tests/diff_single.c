@@ -76,7 +76,7 @@ diff_start_case(struct rng *r, struct diff_case *c, bool compat)
 	c->compat = compat;
 	c->code_bytes = 0;
 	c->alias_at = -1;
-	c->absent = false;
+	c->absent = c->any_error = false;
 	c->patches = c->masks = 0;
 	c->fx_mask = c->flags_mask = 0;
 	c->mnemonic = ZYDIS_MNEMONIC_INVALID;

@@ -194,6 +194,7 @@ make(struct rng *r, struct diff_case *c, const struct row *row)
 		poke_slots(c, slots, 2, size_bytes);
 		break;
 	case FRAME:
+		c->any_error = true;
 		/* a trap behind the exit would hit the harness */
 		if (slots[0] == DIFF_EXIT_VA)
 			slots[2] &= ~FL_TF;
