@@ -29,6 +29,8 @@ sink(struct chardev *cd, const u8 *bytes, size_t count)
 
 static struct chardev console = {.write = sink};
 
+static bool reboots;
+
 /* Runs a guest whose 64-bit entry is code. */
 static void
 guest(const u8 *code, size_t code_bytes, bool no_lapic)
@@ -36,7 +38,7 @@ guest(const u8 *code, size_t code_bytes, bool no_lapic)
 	struct machine_config cfg = {.memory_bytes = 32 << 20,
 				     .driver = driver,
 				     .kernel = kernel,
-				     .no_reboot = true,
+				     .no_reboot = !reboots,
 				     .no_lapic = no_lapic,
 				     .serial = {&console}};
 	struct machine *m;
@@ -184,6 +186,33 @@ test_machine_timer_interrupt_wakes_hlt_without_lapic(void **state)
 	assert_int_equal(end.code, 9);
 }
 
+/* CMOS memory survives a reset, nothing else does: the first time it is zero,
+ * and the guest resets the machine; the second time it exits with 5. */
+__asm__(".pushsection .rodata\n"
+	"reset_guest:\n"
+	"	mov $0x40, %al; out %al, $0x70\n"
+	"	in $0x71, %al\n"
+	"	test %al, %al\n"
+	"	jnz 1f\n"
+	"	mov $1, %al; out %al, $0x71\n"
+	"	mov $0xcf9, %dx; mov $6, %al; out %al, %dx\n"
+	"	ud2\n"
+	"1:	mov $0x501, %dx; mov $5, %al; out %al, %dx\n"
+	"	hlt\n"
+	"reset_guest_end:\n"
+	".popsection\n");
+extern const u8 reset_guest[], reset_guest_end[];
+
+static void
+test_machine_starts_again_after_a_reset(void **state)
+{
+	(void)state;
+	reboots = true;
+	guest(reset_guest, (size_t)(reset_guest_end - reset_guest), false);
+	assert_int_equal(end.kind, MACHINE_DEBUG_EXIT);
+	assert_int_equal(end.code, 5);
+}
+
 static void
 test_machine_unknown_driver_is_refused(void **state)
 {
@@ -203,6 +232,7 @@ static int
 use_kvm(void **state)
 {
 	(void)state;
+	reboots = false;
 	driver = "kvm";
 	return 0;
 }
@@ -211,6 +241,7 @@ static int
 use_soft(void **state)
 {
 	(void)state;
+	reboots = false;
 	driver = "soft";
 	return 0;
 }
@@ -222,6 +253,8 @@ use_soft(void **state)
 	    cmocka_unit_test_setup( \
 		test_machine_jump_to_nowhere_is_a_triple_fault, use), \
 	    cmocka_unit_test_setup(test_machine_powers_off_and_reboots, use), \
+	    cmocka_unit_test_setup(test_machine_starts_again_after_a_reset, \
+				   use), \
 	    cmocka_unit_test_setup(test_machine_absent_memory_reads_ones, \
 				   use), \
 	    cmocka_unit_test_setup(test_machine_timer_interrupt_wakes_hlt, \

@@ -2,28 +2,10 @@
 #include "vmm/ram.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/mman.h>
 
 #include "base/range.h"
-
-/* What the host can still give without swapping: MemAvailable, in bytes.
- * UINT64_MAX when the host does not say. */
-static u64
-host_available_bytes(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long long kib = 0;
-	char line[128];
-	bool found = false;
-
-	if (f == NULL)
-		return UINT64_MAX;
-	while (!found && fgets(line, sizeof(line), f) != NULL)
-		found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
-	fclose(f);
-	return found ? kib << 10 : UINT64_MAX;
-}
+#include "vmm/hostmem.h"
 
 static int
 check_size(u64 size_bytes, struct err *e)
@@ -36,7 +18,7 @@ check_size(u64 size_bytes, struct err *e)
 			       "guest memory must be a whole number of MiB "
 			       "from %llu MiB to %llu GiB",
 			       RAM_MIN_BYTES >> 20, RAM_MAX_BYTES >> 30);
-	available = host_available_bytes();
+	available = hostmem_available_bytes("");
 	if (size_bytes > available)
 		return err_set(e, -ENOMEM,
 			       "cannot give the guest %llu MiB of memory: the "
