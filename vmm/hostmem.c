@@ -53,11 +53,12 @@ group_limit(const char *root, const char *hierarchy, char *group,
 	    const char *file)
 {
 	char path[PATH_BYTES], *slash;
-	u64 limit = UINT64_MAX;
+	u64 limit = UINT64_MAX, v;
 
 	do {
 		snprintf(path, sizeof(path), "%s%s/%s", hierarchy, group, file);
-		limit = MIN(limit, read_limit(root, path));
+		v = read_limit(root, path);
+		limit = MIN(limit, v);
 		slash = strrchr(group, '/');
 		if (slash != NULL)
 			*slash = '\0';
@@ -71,7 +72,7 @@ static u64
 cgroup_limit(const char *root)
 {
 	FILE *f = open_file(root, "/proc/self/cgroup");
-	u64 limit = UINT64_MAX;
+	u64 limit = UINT64_MAX, v;
 	char line[PATH_BYTES / 2], *group;
 
 	if (f == NULL)
@@ -81,14 +82,14 @@ cgroup_limit(const char *root)
 		group = strchr(line, '/');
 		if (group == NULL)
 			continue;
+		v = UINT64_MAX;
 		if (strncmp(line, "0::", 3) == 0)
-			limit = MIN(limit, group_limit(root, "/sys/fs/cgroup",
-						       group, "memory.max"));
+			v = group_limit(root, "/sys/fs/cgroup", group,
+					"memory.max");
 		else if (strstr(line, ":memory:") != NULL)
-			limit =
-			    MIN(limit,
-				group_limit(root, "/sys/fs/cgroup/memory",
-					    group, "memory.limit_in_bytes"));
+			v = group_limit(root, "/sys/fs/cgroup/memory", group,
+					"memory.limit_in_bytes");
+		limit = MIN(limit, v);
 	}
 	fclose(f);
 	return limit;
@@ -97,5 +98,7 @@ cgroup_limit(const char *root)
 u64
 hostmem_available_bytes(const char *root)
 {
-	return MIN(mem_available(root), cgroup_limit(root));
+	u64 available = mem_available(root), limit = cgroup_limit(root);
+
+	return MIN(available, limit);
 }
