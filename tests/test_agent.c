@@ -27,7 +27,8 @@ struct rig {
 	int in[2], out[2],
 	    err[2];	 /* pipes; the agent has in[0] out[1] err[1] */
 	size_t per_call; /* what the UART takes at once */
-	bool full;	 /* the UART refuses every second call */
+	bool balks;	 /* and it refuses every second call */
+	bool full;
 	unsigned refusals, quits;
 	struct agent_parser parser;
 	struct {
@@ -57,7 +58,7 @@ uart_input(void *arg, const u8 *bytes, size_t count)
 	size_t at = 0, used;
 
 	pthread_mutex_lock(&r->lock);
-	r->full = r->per_call != SIZE_MAX && !r->full;
+	r->full = r->balks && !r->full;
 	count = r->full ? 0 : MIN(count, r->per_call);
 	r->refusals += r->full;
 	while (at < count) {
@@ -179,7 +180,7 @@ next_frame(struct rig *r)
 	while (r->taken == r->frames) {
 		struct chardev *cd = agent_chardev(r->agent);
 
-		if (r->per_call != SIZE_MAX) { /* the UART has room again */
+		if (r->balks) { /* the UART has room again */
 			pthread_mutex_unlock(&r->lock);
 			cd->ready(cd);
 			sched_yield();
@@ -349,16 +350,41 @@ static void
 test_agent_stops_reading_stdin_that_nobody_wants(void **state)
 {
 	struct rig *r = rig_open();
+	static u8 text[AGENT_MAX_PAYLOAD];
 	char c;
 
 	(void)state;
 	begin(r);
 	say2(r, AGENT_CLOSE, AGENT_STDIN, 0);
+	assert_int_equal(write(r->in[1], "x", 1), 1);
+	/* A round of output, so that the thread has looked around. */
+	say(r, AGENT_OUTPUT, text, sizeof(text));
+	for (size_t at = 0; at < sizeof(text);)
+		at += (size_t)read(r->out[0], text, sizeof(text) - at);
+	expect2(r, AGENT_CREDIT, AGENT_STDOUT, sizeof(text));
+	assert_int_equal(read(r->in[0], &c, 1), 1); /* it is still there */
+	close(r->in[1]); /* and its end is not passed on */
+	r->in[1] = -1;
+	say(r, AGENT_OUTPUT, text, sizeof(text));
+	for (size_t at = 0; at < sizeof(text);)
+		at += (size_t)read(r->out[0], text, sizeof(text) - at);
+	expect2(r, AGENT_CREDIT, AGENT_STDOUT, sizeof(text));
 	say2(r, AGENT_EXIT, 0, 0);
 	assert_int_equal(r->frame[next_frame(r)].type, AGENT_POWEROFF);
-	assert_int_equal(write(r->in[1], "x", 1), 1);
-	agent_stop(r->agent, &(struct agent_result){0});
-	assert_int_equal(read(r->in[0], &c, 1), 1); /* it is still there */
+	rig_close(r);
+}
+
+/* As long as the UART takes anything nobody waits for its word. */
+static void
+test_agent_hands_frames_over_in_pieces(void **state)
+{
+	struct rig *r = rig_open();
+
+	(void)state;
+	pthread_mutex_lock(&r->lock);
+	r->per_call = 5;
+	pthread_mutex_unlock(&r->lock);
+	begin(r);
 	rig_close(r);
 }
 
@@ -371,6 +397,7 @@ test_agent_goes_on_when_the_uart_has_room(void **state)
 	(void)state;
 	pthread_mutex_lock(&r->lock);
 	r->per_call = 1;
+	r->balks = true;
 	pthread_mutex_unlock(&r->lock);
 	begin(r);
 	assert_true(r->refusals > 20);
@@ -428,6 +455,55 @@ test_agent_gives_credit_as_output_is_read(void **state)
 	assert_string_equal(rig_close(r).trouble, "");
 }
 
+static void *
+read_all(void *arg)
+{
+	struct rig *r = arg;
+	static u8 bytes[65536];
+	size_t count = 0;
+	ssize_t n;
+
+	while ((n = read(r->out[0], bytes, sizeof(bytes))) > 0)
+		count += (size_t)n;
+	return (void *)(uintptr_t)count;
+}
+
+/* Makes stdout a pipe that is full. Returns how much is in it. */
+static size_t
+fill_stdout(struct rig *r)
+{
+	static u8 text[4096];
+
+	assert_int_equal(fcntl(r->out[1], F_SETPIPE_SZ, 4096), 4096);
+	assert_int_equal(write(r->out[1], text, sizeof(text)), sizeof(text));
+	return sizeof(text);
+}
+
+/* The guest is gone, its last output is not. */
+static void
+test_agent_stop_waits_for_the_reader(void **state)
+{
+	struct rig *r = rig_open();
+	static u8 text[20000];
+	size_t before = fill_stdout(r);
+	struct agent_result result;
+	pthread_t reader;
+	void *count;
+
+	(void)state;
+	begin(r);
+	say(r, AGENT_OUTPUT, text, AGENT_MAX_PAYLOAD);
+	say(r, AGENT_OUTPUT, text, sizeof(text) - AGENT_MAX_PAYLOAD);
+	say2(r, AGENT_EXIT, 0, 0);
+	assert_int_equal(pthread_create(&reader, NULL, read_all, r), 0);
+	agent_stop(r->agent, &result);
+	close(r->out[1]);
+	r->out[1] = -1;
+	pthread_join(reader, &count);
+	assert_int_equal((uintptr_t)count, before + sizeof(text));
+	rig_close(r);
+}
+
 static void
 test_agent_tells_the_guest_that_a_reader_has_gone(void **state)
 {
@@ -476,6 +552,20 @@ test_agent_interrupt_is_passed_on_and_the_second_ends(void **state)
 	expect2(r, AGENT_SIGNAL, SIGINT, 0);
 	assert_int_equal(r->quits, 0);
 	agent_interrupt(r->agent, SIGINT);
+	expect_quit(r);
+	rig_close(r);
+}
+
+/* The command ignores it: after AGENT_BREAK_S the machine is ended. */
+static void
+test_agent_interrupt_that_is_ignored_ends_the_machine(void **state)
+{
+	struct rig *r = rig_open();
+
+	(void)state;
+	begin(r);
+	agent_interrupt(r->agent, SIGINT);
+	expect2(r, AGENT_SIGNAL, SIGINT, 0);
 	expect_quit(r);
 	rig_close(r);
 }
@@ -594,17 +684,21 @@ do_too_much_credit(struct rig *r)
 static void
 do_credit_for_output(struct rig *r)
 {
+	assert_int_equal(write(r->in[1], "x", 1), 1);
+	assert_int_equal(r->frame[next_frame(r)].type, AGENT_INPUT);
 	say2(r, AGENT_CREDIT, AGENT_STDOUT, 1);
 }
 
+/* One byte more than the window, while the reader takes nothing. */
 static void
 do_flood(struct rig *r)
 {
 	static u8 text[AGENT_MAX_PAYLOAD];
 
-	fcntl(r->out[1], F_SETPIPE_SZ, 4096);
-	for (unsigned i = 0; i < 8; i++)
+	fill_stdout(r);
+	for (unsigned i = 0; i < AGENT_WINDOW / AGENT_MAX_PAYLOAD; i++)
 		say(r, AGENT_OUTPUT, text, sizeof(text));
+	say(r, AGENT_OUTPUT, text, 1);
 	close(r->out[0]); /* or agent_stop() would wait for a reader */
 	r->out[0] = -1;
 }
@@ -662,6 +756,10 @@ main(void)
 	    cmocka_unit_test(test_agent_keeps_to_the_window_of_stdin),
 	    cmocka_unit_test(test_agent_stops_reading_stdin_that_nobody_wants),
 	    cmocka_unit_test(test_agent_goes_on_when_the_uart_has_room),
+	    cmocka_unit_test(test_agent_hands_frames_over_in_pieces),
+	    cmocka_unit_test(test_agent_stop_waits_for_the_reader),
+	    cmocka_unit_test(
+		test_agent_interrupt_that_is_ignored_ends_the_machine),
 	    cmocka_unit_test(test_agent_gives_credit_as_output_is_read),
 	    cmocka_unit_test(test_agent_tells_the_guest_that_a_reader_has_gone),
 	    cmocka_unit_test(test_agent_says_when_output_cannot_be_written),

@@ -219,6 +219,28 @@ test_agent_proto_parser_breaks_on_a_lost_frame(void **state)
 			 AGENT_BROKEN);
 }
 
+/* What is reserved is zero, also when the CRC agrees with it. */
+static void
+test_agent_proto_parser_breaks_on_a_reserved_bit(void **state)
+{
+	u8 frame[64] = {0};
+	struct agent_parser p;
+	size_t used, count;
+	u32 crc;
+
+	(void)state;
+	agent_parser_init(&p);
+	count = agent_frame_seal(frame, AGENT_HELLO, 0, AGENT_HELLO_BYTES);
+	assert_int_equal(agent_parser_feed(&p, frame, count, &used),
+			 AGENT_FRAME);
+	count = agent_frame_seal(frame, AGENT_OUTPUT, 1, 5);
+	frame[7] = 0x80;
+	crc = agent_crc32(0, frame, 8);
+	put_le32(frame + 8, agent_crc32(crc, frame + AGENT_HEADER_BYTES, 5));
+	assert_int_equal(agent_parser_feed(&p, frame, count, &used),
+			 AGENT_BROKEN);
+}
+
 static void
 test_agent_proto_exec_survives_the_round_trip(void **state)
 {
@@ -297,6 +319,16 @@ test_agent_proto_exec_refuses_every_broken_payload(void **state)
 	put_le32(bad + 4, 2); /* the sum wraps */
 	assert_int_equal(agent_exec_unpack(bad, size_bytes, strings, &env_out),
 			 -EBADMSG);
+	memset(payload, 0, sizeof(payload)); /* empty strings, one too many */
+	put_le32(payload, 1);
+	put_le32(payload + 4, AGENT_MAX_STRINGS);
+	assert_int_equal(agent_exec_unpack(payload, 8 + 1 + AGENT_MAX_STRINGS,
+					   strings, &env_out),
+			 -EBADMSG);
+	put_le32(payload + 4, AGENT_MAX_STRINGS - 1);
+	assert_int_equal(agent_exec_unpack(payload, 8 + AGENT_MAX_STRINGS,
+					   strings, &env_out),
+			 1);
 	put_le32(bad, AGENT_MAX_STRINGS);
 	put_le32(bad + 4, 1);
 	assert_int_equal(agent_exec_unpack(bad, size_bytes, strings, &env_out),
@@ -316,6 +348,7 @@ main(void)
 	    cmocka_unit_test(
 		test_agent_proto_parser_notices_every_damaged_byte),
 	    cmocka_unit_test(test_agent_proto_parser_breaks_on_a_lost_frame),
+	    cmocka_unit_test(test_agent_proto_parser_breaks_on_a_reserved_bit),
 	    cmocka_unit_test(test_agent_proto_exec_survives_the_round_trip),
 	    cmocka_unit_test(test_agent_proto_exec_refuses_what_does_not_fit),
 	    cmocka_unit_test(

@@ -99,7 +99,7 @@ send_due(struct agent *a, const struct view *v) EXCLUDES(a->lock)
 		agent_line_send2(a, AGENT_SIGNAL, (u32)signo, 0);
 	} else if (!send_about(a, AGENT_STDOUT) &&
 		   !send_about(a, AGENT_STDERR)) {
-		if (!a->eof_seen || a->eof_sent || v->input_unwanted)
+		if (!a->eof_seen || a->eof_sent)
 			return false;
 		a->eof_sent = true;
 		agent_line_send2(a, AGENT_CLOSE, AGENT_STDIN, 0);
