@@ -141,6 +141,26 @@ incomparable(const struct diff_outcome *x, const struct diff_outcome *y)
 	       (x->vector == DIFF_TIMEOUT && y->vector == DIFF_TIMEOUT);
 }
 
+/* A sequence may return into the middle of an instruction, after a store
+ * into its own stack; and what is found there may be something that is not
+ * compared, like a far return. */
+static bool
+ended_outside(const struct diff_worker *w)
+{
+	const struct diff_forms *f = w->forms[w->c.compat];
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	u64 rip = w->x.out.rip;
+	int page = diff_world_page(rip);
+	u8 class;
+
+	if (page < 0 || !ZYAN_SUCCESS(ZydisDecoderDecodeFull(
+			    &f->decoder, w->host.page[page] + rip % DIFF_PAGE,
+			    DIFF_PAGE - rip % DIFF_PAGE, &in, ops)))
+		return false;
+	return diff_verdict(&in, ops, &class) != DIFF_ALLOWED;
+}
+
 /* Whether the host says the same when asked again. It loses the x87 pointers
  * now and then, when the process is scheduled away. */
 static bool
@@ -162,6 +182,7 @@ static void
 run_case(struct diff_worker *w, int kind, u64 index)
 {
 	struct diff_progress *p = w->p;
+	bool sequence = kind == DIFF_SEQUENCE || kind == DIFF_SEQUENCE32;
 
 	atomic_store_explicit(&p->index, index, memory_order_relaxed);
 	atomic_store_explicit(&p->kind, kind, memory_order_relaxed);
@@ -169,6 +190,7 @@ run_case(struct diff_worker *w, int kind, u64 index)
 	atomic_fetch_add_explicit(&p->started, 1, memory_order_relaxed);
 	if (!agree(w, &w->c)) {
 		if (incomparable(&w->x, &w->y) ||
+		    (sequence && ended_outside(w)) ||
 		    (int)w->x.vector == w->opt->ignore) {
 			p->skipped++;
 		} else if (!host_steady(w)) {
