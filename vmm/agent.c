@@ -258,7 +258,8 @@ wait_and_move(struct agent *a, const struct view *v) EXCLUDES(a->lock)
 	for (unsigned i = AGENT_STDOUT; i <= AGENT_STDERR; i++)
 		if (fds[1 + i].revents != 0)
 			write_output(a, i);
-	if (fds[1].revents != 0)
+	/* After a wake-up the view is old: nobody may want input any more. */
+	if (fds[1].revents != 0 && fds[0].revents == 0)
 		read_input(a, v);
 }
 
