@@ -95,13 +95,15 @@ page_flag(struct soft *c, u64 gpa, bool code)
 {
 	for (unsigned i = 0; i < HV_MAX_SLOTS; i++) {
 		struct soft_slot *s = &c->slot[i];
+		u64 page;
 
 		if (gpa - s->gpa >= s->size_bytes)
 			continue;
+		page = (gpa - s->gpa) >> PAGE_SHIFT;
 		if (code)
-			s->page[(gpa - s->gpa) >> PAGE_SHIFT] |= PAGE_CODE;
+			page_bits_set(s, page, PAGE_CODE);
 		else
-			s->page[(gpa - s->gpa) >> PAGE_SHIFT] &= (u8)~PAGE_CODE;
+			page_bits_clear(s, page, PAGE_CODE);
 	}
 }
 
@@ -149,6 +151,13 @@ page_get(struct soft *c, u64 gpa)
 	p->next = k->pages[hash_gpa(gpa, 0)];
 	k->pages[hash_gpa(gpa, 0)] = p;
 	return p;
+}
+
+void
+code_guard(struct soft *c, u64 gpa)
+{
+	if (!page_get(c, gpa & PAGE_MASK)->blocks)
+		page_flag(c, gpa, true);
 }
 
 static u64
@@ -326,6 +335,7 @@ code_find(struct soft *c, u64 lin)
 		return b;
 	if (k->used_bytes + ARENA_SLACK > ARENA_BYTES)
 		code_flush(c);
+	code_guard(c, gpa);
 	b = decode_block(c, lin, gpa, mode);
 	if (!b)
 		return NULL;

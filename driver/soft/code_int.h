@@ -15,6 +15,10 @@
  * code_find() keeps free for one block. */
 void *code_alloc(struct soft *c, size_t size_bytes);
 
+/* To be called before bytes of gpa's page are read for decoding: from then on a
+ * device's write to it is noticed. */
+void code_guard(struct soft *c, u64 gpa);
+
 /* Decodes from lin on. NULL: fetching the first instruction faulted. */
 struct block *decode_block(struct soft *c, u64 lin, u64 gpa, u32 mode);
 

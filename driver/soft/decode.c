@@ -429,6 +429,7 @@ bytes_join(struct soft *c, u64 lin, struct bytes *b)
 		next = (u32)next;
 	if (!mem_exec(c, next, &b->gpa2))
 		return false;
+	code_guard(c, b->gpa2);
 	host = ram_host(c, b->gpa2, &run);
 	memset(b->joined, 0, sizeof(b->joined));
 	memcpy(b->joined, b->page, b->avail);

@@ -122,7 +122,7 @@ log_dirty(struct soft_slot *s, u64 page)
 {
 	atomic_fetch_or_explicit(&s->dirty[page / 64], BIT(page % 64),
 				 memory_order_relaxed);
-	s->page[page] &= (u8)~PAGE_CLEAN;
+	page_bits_clear(s, page, PAGE_CLEAN);
 }
 
 /* A page-table entry in RAM, or NULL: the walker then sees a zero entry, as

@@ -507,7 +507,7 @@ slot_clean(struct soft *c, struct soft_slot *s)
 	u64 pages = s->size_bytes >> PAGE_SHIFT;
 
 	for (u64 i = 0; i < pages; i++)
-		s->page[i] |= PAGE_CLEAN;
+		page_bits_set(s, i, PAGE_CLEAN);
 	tlb_drop_writable(c);
 }
 
@@ -528,7 +528,7 @@ soft_dirty_log(struct hv *hv, unsigned slot, bool on)
 		return 0;
 	}
 	for (u64 i = 0; i < s->size_bytes >> PAGE_SHIFT; i++)
-		s->page[i] &= (u8)~PAGE_CLEAN;
+		page_bits_clear(s, i, PAGE_CLEAN);
 	return 0;
 }
 
@@ -548,7 +548,8 @@ soft_dirty_get(struct hv *hv, unsigned slot, u64 *bitmap)
 
 		bitmap[i] |= w;
 		for (; w; w &= w - 1)
-			s->page[i * 64 + (u64)__builtin_ctzll(w)] |= PAGE_CLEAN;
+			page_bits_set(s, i * 64 + (u64)__builtin_ctzll(w),
+				      PAGE_CLEAN);
 	}
 	tlb_drop_writable(c);
 	return 0;
@@ -561,6 +562,9 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 	struct soft *c = &v->c;
 	bool code = false;
 
+	/* A barrier between the device's bytes and the look at the pages' bits:
+	 * either the bits of code_guard() are seen here, or the bytes there. */
+	atomic_fetch_or(&c->exit_req, 0);
 	for (unsigned i = 0; i < HV_MAX_SLOTS; i++) {
 		struct soft_slot *s = &c->slot[i];
 		u64 first, last;
@@ -574,7 +578,7 @@ soft_ram_written(struct hv *hv, u64 gpa, u64 size_bytes)
 		for (u64 p = first; p <= last; p++) {
 			if (s->logging)
 				atomic_fetch_or(&s->dirty[p / 64], BIT(p % 64));
-			code |= __atomic_load_n(&s->page[p], __ATOMIC_RELAXED) &
+			code |= __atomic_load_n(&s->page[p], __ATOMIC_SEQ_CST) &
 				PAGE_CODE;
 		}
 	}

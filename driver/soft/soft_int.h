@@ -174,13 +174,27 @@ struct soft_slot {
 	u8 *host;
 	bool readonly;
 	bool logging;
-	u8 *page;	    /* one byte a page, PAGE_* bits below */
+	u8 *page; /* one byte a page, PAGE_* bits below; written by the
+		     vCPU thread alone, with page_bits_*() */
 	_Atomic u64 *dirty; /* one bit a page, [atomic] */
 };
 
 /* soft_slot.page bits */
 #define PAGE_CODE  1u /* decoded blocks lie in it */
 #define PAGE_CLEAN 2u /* a write must still be logged */
+
+/* Sequentially consistent, for soft_ram_written() in another thread. */
+static inline void
+page_bits_set(struct soft_slot *s, u64 page, unsigned bits)
+{
+	__atomic_fetch_or(&s->page[page], (u8)bits, __ATOMIC_SEQ_CST);
+}
+
+static inline void
+page_bits_clear(struct soft_slot *s, u64 page, unsigned bits)
+{
+	__atomic_fetch_and(&s->page[page], (u8)~bits, __ATOMIC_SEQ_CST);
+}
 
 /* The outcome of an MMIO read or IN that the caller answers between two
  * runs of the same instruction. */
