@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/boot_rig.h"
@@ -387,6 +390,46 @@ test_vcpu_quit_before_run_is_remembered(void **state)
 	assert_int_equal(fake_hv.runs, 0);
 }
 
+static struct timespec alarm_time = {.tv_nsec = 1};
+
+static void
+on_alarm(int sig)
+{
+	(void)sig;
+	errno = 4711;
+	machine_quit(m);
+	if (errno != 4711)
+		_exit(3);
+}
+
+static timer_t alarm_timer;
+
+static void
+start_alarm(void)
+{
+	struct itimerspec once = {.it_value = alarm_time};
+
+	assert_int_equal(timer_settime(alarm_timer, 0, &once, NULL), 0);
+}
+
+/* The signal comes while the thread that handles it is the vCPU's own. */
+static void
+test_vcpu_quit_from_a_signal_handler(void **state)
+{
+	static const struct fake_step steps[] = {
+	    {.kind = HV_EXIT_HLT, .before = start_alarm}};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL,
+			      .sigev_signo = SIGUSR1};
+
+	(void)state;
+	signal(SIGUSR1, on_alarm);
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &ev, &alarm_timer), 0);
+	PLAY(steps);
+	timer_delete(alarm_timer);
+	signal(SIGUSR1, SIG_DFL);
+	assert_int_equal(end.kind, MACHINE_QUIT);
+}
+
 static struct machine_stats paused_a, paused_b;
 static struct machine_info info_paused, info_running;
 
@@ -549,6 +592,7 @@ main(void)
 	    CASE(test_vcpu_without_the_drivers_irqchip_has_no_lapic),
 	    CASE(test_vcpu_quit_wakes_a_processor_that_halts_for_ever),
 	    CASE(test_vcpu_quit_before_run_is_remembered),
+	    CASE(test_vcpu_quit_from_a_signal_handler),
 	    CASE(test_vcpu_pause_stops_the_machines_clock),
 	    CASE(test_vcpu_powerdown_interrupts_by_the_sci),
 	    CASE(test_vcpu_serial_input_wakes_and_interrupts),

@@ -226,8 +226,11 @@ machine_run(struct machine *m, struct machine_end *end)
 void
 machine_quit(struct machine *m)
 {
+	int saved = errno; /* a signal handler leaves it alone */
+
 	atomic_store(&m->quit, true);
 	mail_wake(&m->mail);
+	errno = saved;
 }
 
 static void
