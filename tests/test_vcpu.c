@@ -395,11 +395,14 @@ static struct timespec alarm_time = {.tv_nsec = 1};
 static void
 on_alarm(int sig)
 {
+	int saved = errno;
+
 	(void)sig;
 	errno = 4711;
 	machine_quit(m);
 	if (errno != 4711)
 		_exit(3);
+	errno = saved;
 }
 
 static timer_t alarm_timer;
