@@ -16,6 +16,10 @@ command -v script >/dev/null || {
 	echo "skip: 'script' (Debian package bsdutils) is not there"
 	exit 77
 }
+script -qec true /dev/null >/dev/null 2>&1 || {
+	echo "skip: no pseudo-terminal can be made here"
+	exit 77
+}
 
 # A terminal of 37 rows and 91 columns; what is run in it says before and
 # after which mode the terminal is in. Its end is marked in the output.
