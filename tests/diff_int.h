@@ -312,6 +312,7 @@ void diff_system(struct rng *r, const struct diff_forms *f,
 
 /* diff_seq.c: a program of items, so that it can be made smaller. */
 #define DIFF_ITEMS 128
+enum { ITEM_LIVE, ITEM_NOPS, ITEM_GONE };
 struct diff_item {
 	u8 bytes[24]; /* one instruction, or a few that belong together */
 	u8 count;
@@ -322,7 +323,7 @@ struct diff_item {
 	u8 target_at;	 /* where in bytes */
 	u8 target_bytes; /* 1 or 4 */
 	u8 bias;
-	bool dead; /* left out */
+	u8 state; /* of a reduction */
 };
 
 struct diff_seq {

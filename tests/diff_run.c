@@ -67,7 +67,25 @@ make_case(struct diff_worker *w, int kind, u64 index)
 	diff_seq_build(&w->seq, &w->c);
 }
 
-/* Leaves items out for as long as the sides still differ. */
+/* Whether the sides still differ with item i in that state; if not, it is
+ * put back. */
+static bool
+try_state(struct diff_worker *w, unsigned i, u8 state)
+{
+	u8 before = w->seq.item[i].state;
+
+	if (before >= state)
+		return false;
+	w->seq.item[i].state = state;
+	diff_seq_build(&w->seq, &w->c);
+	if (!agree(w, &w->c) && w->y.vector != DIFF_TIMEOUT)
+		return true;
+	w->seq.item[i].state = before;
+	return false;
+}
+
+/* Leaves items out, or makes them NOPs where addresses matter, for as long as
+ * the sides still differ. */
 static void
 minimize(struct diff_worker *w)
 {
@@ -75,16 +93,10 @@ minimize(struct diff_worker *w)
 
 	for (unsigned round = 0; round < 4 && again; round++) {
 		again = false;
-		for (unsigned i = 0; i < w->seq.items; i++) {
-			if (w->seq.item[i].dead)
-				continue;
-			w->seq.item[i].dead = true;
-			diff_seq_build(&w->seq, &w->c);
-			if (agree(w, &w->c) || w->y.vector == DIFF_TIMEOUT)
-				w->seq.item[i].dead = false;
-			else
+		for (unsigned i = 0; i < w->seq.items; i++)
+			if (try_state(w, i, ITEM_GONE) ||
+			    try_state(w, i, ITEM_NOPS))
 				again = true;
-		}
 	}
 	diff_seq_build(&w->seq, &w->c);
 	agree(w, &w->c);

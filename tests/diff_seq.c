@@ -264,8 +264,33 @@ plain_form(struct builder *b)
 	return &f->form[g->first + rng_below(b->r, g->count)];
 }
 
+/* What sets flags for a branch in compiled code: drivers have forms of their
+ * own for such pairs. */
+static const struct diff_form *
+compare_form(struct builder *b)
+{
+	static const u16 compares[] = {
+	    ZYDIS_MNEMONIC_CMP,	 ZYDIS_MNEMONIC_CMP, ZYDIS_MNEMONIC_TEST,
+	    ZYDIS_MNEMONIC_TEST, ZYDIS_MNEMONIC_SUB, ZYDIS_MNEMONIC_ADD,
+	    ZYDIS_MNEMONIC_AND,	 ZYDIS_MNEMONIC_OR,  ZYDIS_MNEMONIC_XOR,
+	    ZYDIS_MNEMONIC_DEC,	 ZYDIS_MNEMONIC_INC, ZYDIS_MNEMONIC_BT,
+	    ZYDIS_MNEMONIC_SHR,	 ZYDIS_MNEMONIC_ADC, ZYDIS_MNEMONIC_SBB,
+	    ZYDIS_MNEMONIC_NEG,
+	};
+	const struct diff_forms *f = b->f;
+	u16 wanted = compares[rng_below(b->r, ARRAY_SIZE(compares))];
+
+	for (size_t i = 0; i < f->groups; i++)
+		if (f->group[i].mnemonic == wanted)
+			return &f->form[f->group[i].first +
+					rng_below(b->r, f->group[i].count)];
+	return plain_form(b);
+}
+
+/* An instruction of a form that pick() finds. */
 static void
-add_plain(struct builder *b)
+add_plain_of(struct builder *b,
+	     const struct diff_form *(*pick)(struct builder *b))
 {
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -274,8 +299,8 @@ add_plain(struct builder *b)
 	for (unsigned attempt = 0; attempt < 200; attempt++) {
 		unsigned items = b->s->items, code_bytes = b->code_bytes;
 
-		if (diff_encode(b->r, b->f, plain_form(b),
-				b->pointers | BIT(RSP), p, &in, ops) == 0)
+		if (diff_encode(b->r, b->f, pick(b), b->pointers | BIT(RSP), p,
+				&in, ops) == 0)
 			continue;
 		if (diff_verdict(&in, ops, &class) != DIFF_ALLOWED ||
 		    class > FORM_MMX || unwelcome(b, &in))
@@ -289,6 +314,12 @@ add_plain(struct builder *b)
 		b->s->items = items;
 		b->code_bytes = code_bytes;
 	}
+}
+
+static void
+add_plain(struct builder *b)
+{
+	add_plain_of(b, plain_form);
 }
 
 /* --- structure ---------------------------------------------------------- */
@@ -411,6 +442,8 @@ add_body(struct builder *b, unsigned n, unsigned depth, unsigned least)
 		unsigned kind = rng_below(b->r, 32);
 
 		if (kind < 3 && !pending) {
+			if (rng_percent(b->r, 70))
+				add_plain_of(b, compare_form);
 			add_forward(b, &forward);
 			forward_until = i + 1 + rng_below(b->r, 4);
 			pending = true;
@@ -424,7 +457,14 @@ add_body(struct builder *b, unsigned n, unsigned depth, unsigned least)
 				    1 + rng_below(b->r, 5));
 			head = b->s->items;
 			add_body(b, 1 + rng_below(b->r, 6), depth + 1, least);
-			add_item(b, dec + low, 3 - low);
+			if (rng_percent(b->r, 20)) {
+				add_item(b, dec + low, 3 - low);
+			} else { /* the same, as other compilers say it */
+				u8 sub[4] = {0x41, 0x83, (u8)(dec[2] | 0x20),
+					     1};
+
+				add_item(b, sub + low, 4 - low);
+			}
 			set_target(add_item(b, "\x0f\x85\0\0\0\0", 6), head, 2,
 				   4);
 		} else if (kind == 4 && least < FUNCTIONS) {
@@ -499,17 +539,20 @@ diff_seq_build(const struct diff_seq *s, struct diff_case *c)
 	*c = s->base;
 	for (unsigned i = 0; i < s->items; i++) {
 		at[i] = n;
-		if (s->item[i].dead)
+		if (s->item[i].state == ITEM_GONE)
 			continue;
 		assert(n + s->item[i].count <= DIFF_CODE_MAX);
-		memcpy(c->code + n, s->item[i].bytes, s->item[i].count);
+		if (s->item[i].state == ITEM_NOPS)
+			memset(c->code + n, 0x90, s->item[i].count);
+		else
+			memcpy(c->code + n, s->item[i].bytes, s->item[i].count);
 		n += s->item[i].count;
 	}
 	at[s->items] = c->code_bytes = n;
 	for (unsigned i = 0; i < s->items; i++) {
 		const struct diff_item *it = &s->item[i];
 
-		if (!it->dead && it->target >= 0 &&
+		if (it->state == ITEM_LIVE && it->target >= 0 &&
 		    !put_displacement(c, it, at[i] + it->count, at[it->target]))
 			c->code[at[i] + it->target_at] = 0;
 	}
