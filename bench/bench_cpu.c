@@ -446,7 +446,7 @@ main(int argc, char **argv)
 				continue;
 			if (run_side(&opt, side) != 0)
 				status = 1;
-			if (!opt.json)
+			else if (!opt.json)
 				fprintf(stderr,
 					"bench_cpu: round %u of %u, %s "
 					"done\n",
