@@ -92,12 +92,6 @@ cpu_state_long_mode(struct cpu_state *s, u64 rip, u64 cr3)
 	put_le16(s->fx + FX_FCW, FCW_INIT);
 }
 
-static bool
-canonical(u64 lin)
-{
-	return (u64)((s64)(lin << 16) >> 16) == lin;
-}
-
 /* SDM 3A 2.5 (control registers), 2.2.1 (EFER), 9.8.5 (long mode) */
 static bool
 control_valid(const struct cpu_state *s)
@@ -127,12 +121,14 @@ cpu_state_valid(const struct cpu_state *s)
 	    get_le32(s->fx + FX_MXCSR) & ~MXCSR_MASK)
 		return false;
 	/* RIP may be anything: SYSRET on AMD parts faults at its target */
-	return canonical(s->seg[SEG_FS].base) &&
-	       canonical(s->seg[SEG_GS].base) && canonical(s->ldt.base) &&
-	       canonical(s->tr.base) && canonical(s->gdt.base) &&
-	       canonical(s->idt.base) && canonical(s->msr.lstar) &&
-	       canonical(s->msr.cstar) && canonical(s->msr.kernel_gs_base) &&
-	       canonical(s->msr.sysenter_esp) && canonical(s->msr.sysenter_eip);
+	return is_canonical(s->seg[SEG_FS].base) &&
+	       is_canonical(s->seg[SEG_GS].base) && is_canonical(s->ldt.base) &&
+	       is_canonical(s->tr.base) && is_canonical(s->gdt.base) &&
+	       is_canonical(s->idt.base) && is_canonical(s->msr.lstar) &&
+	       is_canonical(s->msr.cstar) &&
+	       is_canonical(s->msr.kernel_gs_base) &&
+	       is_canonical(s->msr.sysenter_esp) &&
+	       is_canonical(s->msr.sysenter_eip);
 }
 
 /* A bounded string that grows; what does not fit is dropped. */

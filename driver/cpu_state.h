@@ -132,6 +132,19 @@ struct cpu_table {
 	u16 limit_bytes;
 };
 
+/* A linear address is canonical when bits 63..47 are alike (SDM 1 3.3.7.1). */
+static inline u64
+canonical48(u64 lin)
+{
+	return (u64)((s64)(lin << 16) >> 16);
+}
+
+static inline bool
+is_canonical(u64 lin)
+{
+	return canonical48(lin) == lin;
+}
+
 /* A set of MSRs that are plain storage to the drivers. */
 struct cpu_msrs {
 	u64 star, lstar, cstar, fmask;

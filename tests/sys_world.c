@@ -141,6 +141,23 @@ sys_world_close(struct sys_world *w)
 	munmap(w->ram, W_RAM_BYTES);
 }
 
+int
+world_setup(void **state)
+{
+	static struct sys_world w;
+
+	sys_world_open(&w);
+	*state = &w;
+	return 0;
+}
+
+int
+world_teardown(void **state)
+{
+	sys_world_close(*state);
+	return 0;
+}
+
 /* The rest of the code area is HLT. */
 void
 sys_world_place(struct sys_world *w, u64 at, const u8 *from, const u8 *to)

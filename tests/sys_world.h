@@ -77,6 +77,11 @@ struct sys_frame {
 
 void sys_world_open(struct sys_world *w);
 void sys_world_close(struct sys_world *w);
+/* The same as cmocka's set-up and tear-down; the world is *state. */
+int world_setup(void **state);
+int world_teardown(void **state);
+#define WORLD_TEST(test_) \
+	cmocka_unit_test_setup_teardown(test_, world_setup, world_teardown)
 
 void sys_world_place(struct sys_world *w, u64 at, const u8 *from, const u8 *to);
 

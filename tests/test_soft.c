@@ -95,23 +95,6 @@ GUEST_CODE(code_long_rep, "1: mov $0x30000, %edi; mov $0x100000, %ecx;"
 GUEST_CODE(code_poll_code, "mov $0x40000, %edi; 1: call *%rdi; cmp $2, %eax;"
 			   "jne 1b; hlt");
 
-static int
-setup(void **state)
-{
-	static struct sys_world w;
-
-	sys_world_open(&w);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
-	return 0;
-}
-
 #define PLACE(w, at, name) sys_world_place(w, at, name, name##_end)
 
 static void
@@ -567,35 +550,33 @@ test_soft_logs_writes_to_pages_that_share_a_slot(void **state)
 	assert_int_equal(get_le32(w->ram + 0x31000), 8);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(test_soft_sees_own_store_at_once),
-	    CASE(test_soft_sees_store_into_running_loop),
-	    CASE(test_soft_drops_code_under_rep_movs),
-	    CASE(test_soft_drops_code_in_a_page_of_data),
-	    CASE(test_soft_drops_code_when_a_device_writes),
-	    CASE(test_soft_links_by_linear_address),
-	    CASE(test_soft_straddles_into_the_right_page),
-	    CASE(test_soft_drops_straddling_code_by_its_second_page),
-	    CASE(test_soft_reads_new_page_after_invlpg),
-	    CASE(test_soft_runs_new_page_after_invlpg),
-	    CASE(test_soft_leaves_local_pages_with_cr3),
-	    CASE(test_soft_keeps_global_pages_with_cr3),
-	    CASE(test_soft_returns_into_the_current_address_space),
-	    CASE(test_soft_obeys_wp_as_it_changes),
-	    CASE(test_soft_reads_every_page_right),
-	    CASE(test_soft_comes_back_at_the_deadline),
-	    CASE(test_soft_leaves_when_kicked),
-	    CASE(test_soft_leaves_a_long_rep_when_kicked),
-	    CASE(test_soft_sees_a_device_write_while_running),
-	    CASE(test_soft_counts_instructions),
-	    CASE(test_soft_counts_up_to_a_fault),
-	    CASE(test_soft_logs_writes_and_table_bits),
-	    CASE(test_soft_logs_writes_to_pages_that_share_a_slot),
+	    WORLD_TEST(test_soft_sees_own_store_at_once),
+	    WORLD_TEST(test_soft_sees_store_into_running_loop),
+	    WORLD_TEST(test_soft_drops_code_under_rep_movs),
+	    WORLD_TEST(test_soft_drops_code_in_a_page_of_data),
+	    WORLD_TEST(test_soft_drops_code_when_a_device_writes),
+	    WORLD_TEST(test_soft_links_by_linear_address),
+	    WORLD_TEST(test_soft_straddles_into_the_right_page),
+	    WORLD_TEST(test_soft_drops_straddling_code_by_its_second_page),
+	    WORLD_TEST(test_soft_reads_new_page_after_invlpg),
+	    WORLD_TEST(test_soft_runs_new_page_after_invlpg),
+	    WORLD_TEST(test_soft_leaves_local_pages_with_cr3),
+	    WORLD_TEST(test_soft_keeps_global_pages_with_cr3),
+	    WORLD_TEST(test_soft_returns_into_the_current_address_space),
+	    WORLD_TEST(test_soft_obeys_wp_as_it_changes),
+	    WORLD_TEST(test_soft_reads_every_page_right),
+	    WORLD_TEST(test_soft_comes_back_at_the_deadline),
+	    WORLD_TEST(test_soft_leaves_when_kicked),
+	    WORLD_TEST(test_soft_leaves_a_long_rep_when_kicked),
+	    WORLD_TEST(test_soft_sees_a_device_write_while_running),
+	    WORLD_TEST(test_soft_counts_instructions),
+	    WORLD_TEST(test_soft_counts_up_to_a_fault),
+	    WORLD_TEST(test_soft_logs_writes_and_table_bits),
+	    WORLD_TEST(test_soft_logs_writes_to_pages_that_share_a_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

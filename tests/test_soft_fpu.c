@@ -25,23 +25,6 @@
 
 #define LEN(name) ((unsigned)(name##_end - name))
 
-static int
-setup(void **state)
-{
-	static struct sys_world w;
-
-	sys_world_open(&w);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
-	return 0;
-}
-
 static u16
 fsw_of(const struct sys_world *w)
 {
@@ -826,35 +809,33 @@ test_soft_fpu_has_room_for_all_stubs(void **state)
 	assert_true(emitted > 100000);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_soft_fpu_obeys_control_registers),
-	    TEST(test_soft_fpu_sees_ts_change),
-	    TEST(test_soft_fpu_has_only_v2),
-	    TEST(test_soft_fpu_changes_hands_at_exits),
-	    TEST(test_soft_fpu_keeps_threads_apart),
-	    TEST(test_soft_fpu_raises_xm_and_undoes),
-	    TEST(test_soft_fpu_raises_ud_without_osxmmexcpt),
-	    TEST(test_soft_fpu_commits_what_is_masked),
-	    TEST(test_soft_fpu_sees_exact_underflow),
-	    TEST(test_soft_fpu_keeps_flags_at_xm),
-	    TEST(test_soft_fpu_enters_mmx_before_xm),
-	    TEST(test_soft_fpu_defers_x87_exceptions),
-	    TEST(test_soft_fpu_hides_pointers_without_exception),
-	    TEST(test_soft_fpu_suppresses_stores),
-	    TEST(test_soft_fpu_settles_state_from_outside),
-	    TEST(test_soft_fpu_fxsave_knows_eight_in_compat),
-	    TEST(test_soft_fpu_fxsave_leaves_xmm_without_osfxsr),
-	    TEST(test_soft_fpu_refuses_reserved_mxcsr),
-	    TEST(test_soft_fpu_reaches_devices),
-	    TEST(test_soft_fpu_uses_what_devices_answer),
-	    TEST(test_soft_fpu_stores_change_code),
-	    TEST(test_soft_fpu_fxsave_changes_code),
-	    TEST(test_soft_fpu_has_room_for_all_stubs),
+	    WORLD_TEST(test_soft_fpu_obeys_control_registers),
+	    WORLD_TEST(test_soft_fpu_sees_ts_change),
+	    WORLD_TEST(test_soft_fpu_has_only_v2),
+	    WORLD_TEST(test_soft_fpu_changes_hands_at_exits),
+	    WORLD_TEST(test_soft_fpu_keeps_threads_apart),
+	    WORLD_TEST(test_soft_fpu_raises_xm_and_undoes),
+	    WORLD_TEST(test_soft_fpu_raises_ud_without_osxmmexcpt),
+	    WORLD_TEST(test_soft_fpu_commits_what_is_masked),
+	    WORLD_TEST(test_soft_fpu_sees_exact_underflow),
+	    WORLD_TEST(test_soft_fpu_keeps_flags_at_xm),
+	    WORLD_TEST(test_soft_fpu_enters_mmx_before_xm),
+	    WORLD_TEST(test_soft_fpu_defers_x87_exceptions),
+	    WORLD_TEST(test_soft_fpu_hides_pointers_without_exception),
+	    WORLD_TEST(test_soft_fpu_suppresses_stores),
+	    WORLD_TEST(test_soft_fpu_settles_state_from_outside),
+	    WORLD_TEST(test_soft_fpu_fxsave_knows_eight_in_compat),
+	    WORLD_TEST(test_soft_fpu_fxsave_leaves_xmm_without_osfxsr),
+	    WORLD_TEST(test_soft_fpu_refuses_reserved_mxcsr),
+	    WORLD_TEST(test_soft_fpu_reaches_devices),
+	    WORLD_TEST(test_soft_fpu_uses_what_devices_answer),
+	    WORLD_TEST(test_soft_fpu_stores_change_code),
+	    WORLD_TEST(test_soft_fpu_fxsave_changes_code),
+	    WORLD_TEST(test_soft_fpu_has_room_for_all_stubs),
 	};
 
 	return cmocka_run_group_tests_name("soft_fpu", tests, NULL, NULL);

@@ -24,18 +24,11 @@ GUEST_CODE(code_mark, "inc %rbx; int $0x80");
 static int
 setup(void **state)
 {
-	static struct sys_world w;
+	struct sys_world *w;
 
-	sys_world_open(&w);
-	sys_world_place(&w, TARGET, code_int80, code_int80_end);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
+	world_setup(state);
+	w = *state;
+	sys_world_place(w, TARGET, code_int80, code_int80_end);
 	return 0;
 }
 
@@ -199,7 +192,7 @@ test_sys_call_fast_calls_step_by_the_new_tf(void **state)
 	assert_int_equal(w->s.gpr[RBX], 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
 int
 main(void)

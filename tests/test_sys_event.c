@@ -30,23 +30,6 @@ GUEST_CODE(code_int32, ".code32; int $0x80");
 GUEST_CODE(code_iretq, "iretq");
 GUEST_CODE(code_sti_hlt, "sti; hlt");
 
-static int
-setup(void **state)
-{
-	static struct sys_world w;
-
-	sys_world_open(&w);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
-	return 0;
-}
-
 /* --- the frame -------------------------------------------------------- */
 
 static void
@@ -337,7 +320,7 @@ test_sys_event_tables_on_a_device_shut_down(void **state)
 	w->s.idt.base = W_MMIO;
 	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
 	sys_world_close(w);
-	setup(state);
+	world_setup(state);
 	sys_world_code(w, code_int80);
 	w->s.gdt.base = W_MMIO;
 	assert_int_equal(sys_world_run(w), HV_EXIT_SHUTDOWN);
@@ -677,49 +660,50 @@ test_sys_event_nmi_waits_for_iret(void **state)
 	assert_false(w->s.nmi_pending);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_sys_event_pushes_an_aligned_frame_of_five),
-	    T(test_sys_event_keeps_if_through_a_trap_gate),
-	    T(test_sys_event_faults_push_rf_and_their_own_address),
-	    T(test_sys_event_takes_rsp0_and_a_null_ss_from_cpl3),
-	    T(test_sys_event_takes_an_inner_level_other_than_0),
-	    T(test_sys_event_switches_to_the_ist_without_leaving_ss),
-	    T(test_sys_event_stays_at_cpl3_in_a_conforming_handler),
-	    T(test_sys_event_from_compat_mode_pushes_64_bit_items),
-	    T(test_sys_event_from_compat_mode_pushes_an_offset),
-	    T(test_sys_event_int_n_needs_the_gate_to_allow_it),
-	    T(test_sys_event_icebp_needs_no_permission),
-	    T(test_sys_event_names_the_gate_that_is_absent),
-	    T(test_sys_event_sets_ext_when_hardware_met_the_gate),
-	    T(test_sys_event_refuses_other_gate_types),
-	    T(test_sys_event_refuses_vectors_beyond_the_idt),
-	    T(test_sys_event_refuses_handlers_that_are_no_64_bit_code),
-	    T(test_sys_event_refuses_null_and_foreign_selectors),
-	    T(test_sys_event_marks_the_handler_segment_accessed),
-	    T(test_sys_event_refuses_a_tss_that_is_too_short),
-	    T(test_sys_event_page_fault_sets_cr2_and_its_code),
-	    T(test_sys_event_two_contributory_faults_make_a_double_fault),
-	    T(test_sys_event_page_fault_in_page_fault_is_double),
-	    T(test_sys_event_order_decides_between_page_and_double_fault),
-	    T(test_sys_event_benign_then_fault_delivers_the_fault),
-	    T(test_sys_event_third_fault_shuts_down),
-	    T(test_sys_event_frame_is_written_whole_or_not),
-	    T(test_sys_event_single_step_sets_bs_and_clears_tf),
-	    T(test_sys_event_general_detect_guards_debug_registers),
-	    T(test_sys_event_into_traps_on_overflow),
-	    T(test_sys_event_into_does_nothing_else),
-	    T(test_sys_event_refuses_a_handler_beyond_the_address_space),
-	    T(test_sys_event_tables_may_be_hidden_from_users),
-	    T(test_sys_event_tables_on_a_device_shut_down),
-	    T(test_sys_event_stack_on_a_device_keeps_nothing),
-	    T(test_sys_event_interrupt_ends_a_halt),
-	    T(test_sys_event_interrupt_is_benign_whatever_its_vector),
-	    T(test_sys_event_nmi_waits_for_iret),
+	    WORLD_TEST(test_sys_event_pushes_an_aligned_frame_of_five),
+	    WORLD_TEST(test_sys_event_keeps_if_through_a_trap_gate),
+	    WORLD_TEST(test_sys_event_faults_push_rf_and_their_own_address),
+	    WORLD_TEST(test_sys_event_takes_rsp0_and_a_null_ss_from_cpl3),
+	    WORLD_TEST(test_sys_event_takes_an_inner_level_other_than_0),
+	    WORLD_TEST(test_sys_event_switches_to_the_ist_without_leaving_ss),
+	    WORLD_TEST(test_sys_event_stays_at_cpl3_in_a_conforming_handler),
+	    WORLD_TEST(test_sys_event_from_compat_mode_pushes_64_bit_items),
+	    WORLD_TEST(test_sys_event_from_compat_mode_pushes_an_offset),
+	    WORLD_TEST(test_sys_event_int_n_needs_the_gate_to_allow_it),
+	    WORLD_TEST(test_sys_event_icebp_needs_no_permission),
+	    WORLD_TEST(test_sys_event_names_the_gate_that_is_absent),
+	    WORLD_TEST(test_sys_event_sets_ext_when_hardware_met_the_gate),
+	    WORLD_TEST(test_sys_event_refuses_other_gate_types),
+	    WORLD_TEST(test_sys_event_refuses_vectors_beyond_the_idt),
+	    WORLD_TEST(test_sys_event_refuses_handlers_that_are_no_64_bit_code),
+	    WORLD_TEST(test_sys_event_refuses_null_and_foreign_selectors),
+	    WORLD_TEST(test_sys_event_marks_the_handler_segment_accessed),
+	    WORLD_TEST(test_sys_event_refuses_a_tss_that_is_too_short),
+	    WORLD_TEST(test_sys_event_page_fault_sets_cr2_and_its_code),
+	    WORLD_TEST(
+		test_sys_event_two_contributory_faults_make_a_double_fault),
+	    WORLD_TEST(test_sys_event_page_fault_in_page_fault_is_double),
+	    WORLD_TEST(
+		test_sys_event_order_decides_between_page_and_double_fault),
+	    WORLD_TEST(test_sys_event_benign_then_fault_delivers_the_fault),
+	    WORLD_TEST(test_sys_event_third_fault_shuts_down),
+	    WORLD_TEST(test_sys_event_frame_is_written_whole_or_not),
+	    WORLD_TEST(test_sys_event_single_step_sets_bs_and_clears_tf),
+	    WORLD_TEST(test_sys_event_general_detect_guards_debug_registers),
+	    WORLD_TEST(test_sys_event_into_traps_on_overflow),
+	    WORLD_TEST(test_sys_event_into_does_nothing_else),
+	    WORLD_TEST(
+		test_sys_event_refuses_a_handler_beyond_the_address_space),
+	    WORLD_TEST(test_sys_event_tables_may_be_hidden_from_users),
+	    WORLD_TEST(test_sys_event_tables_on_a_device_shut_down),
+	    WORLD_TEST(test_sys_event_stack_on_a_device_keeps_nothing),
+	    WORLD_TEST(test_sys_event_interrupt_ends_a_halt),
+	    WORLD_TEST(test_sys_event_interrupt_is_benign_whatever_its_vector),
+	    WORLD_TEST(test_sys_event_nmi_waits_for_iret),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,18 +29,11 @@ GUEST_CODE(code_rep_outsb_fs, "rep outsb %fs:(%rsi), %dx");
 static int
 setup(void **state)
 {
-	static struct sys_world w;
+	struct sys_world *w;
 
-	sys_world_open(&w);
-	w.s.gpr[RDX] = 0x1f0;
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
+	world_setup(state);
+	w = *state;
+	w->s.gpr[RDX] = 0x1f0;
 	return 0;
 }
 
@@ -595,7 +588,7 @@ test_sys_io_rep_steps_item_by_item(void **state)
 	assert_int_equal(w->s.gpr[RCX], 2);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
 int
 main(void)

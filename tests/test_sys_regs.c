@@ -68,23 +68,6 @@ GUEST_CODE(code_vmmcall, "vmmcall");
 GUEST_CODE(code_stac, "stac");
 GUEST_CODE(code_rdfsbase, "rdfsbase %rax");
 
-static int
-setup(void **state)
-{
-	static struct sys_world w;
-
-	sys_world_open(&w);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
-	return 0;
-}
-
 static void
 restart(struct sys_world *w)
 {
@@ -742,7 +725,7 @@ test_sys_regs_popf_changes_by_privilege(void **state)
 		assert_int_equal(sys_world_event(w, 0x80, false).rflags,
 				 (old & ~can) | (popped & can) | FL_ONE);
 		sys_world_close(w);
-		setup(state);
+		world_setup(state);
 	}
 }
 
@@ -795,42 +778,40 @@ test_sys_regs_hlt_exits_behind_itself(void **state)
 	assert_true(w->s.halted);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_sys_regs_cr0_refuses_what_makes_no_sense),
-	    T(test_sys_regs_control_registers_read_back),
-	    T(test_sys_regs_paging_enters_and_leaves_long_mode),
-	    T(test_sys_regs_cr0_wp_guards_read_only_pages),
-	    T(test_sys_regs_cr2_cr3_cr8_hold_values),
-	    T(test_sys_regs_cr4_knows_its_features_only),
-	    T(test_sys_regs_control_needs_cpl0),
-	    T(test_sys_regs_machine_status_word),
-	    T(test_sys_regs_stale_translations_end_with_a_flush),
-	    T(test_sys_regs_cr4_pge_flushes_global_pages),
-	    T(test_sys_regs_efer_nxe_counts_at_once),
-	    T(test_sys_regs_undefined_ones_are_ud),
-	    T(test_sys_regs_debug_registers_hold_what_they_may),
-	    T(test_sys_regs_dr4_is_dr6_unless_de_is_set),
-	    T(test_sys_regs_msrs_hold_what_they_may),
-	    T(test_sys_regs_efer_keeps_lma),
-	    T(test_sys_regs_segment_bases_count_at_once),
-	    T(test_sys_regs_swapgs_exchanges_bases),
-	    T(test_sys_regs_foreign_msrs_exit),
-	    T(test_sys_regs_constant_msrs_read_and_swallow),
-	    T(test_sys_regs_tsc_goes_on_from_what_was_written),
-	    T(test_sys_regs_tsd_keeps_the_time_from_cpl3),
-	    T(test_sys_regs_cpuid_is_the_table),
-	    T(test_sys_regs_cli_sti_obey_iopl),
-	    T(test_sys_regs_sti_shadows_one_instruction),
-	    T(test_sys_regs_pushf_hides_rf_and_vm),
-	    T(test_sys_regs_popf_changes_by_privilege),
-	    T(test_sys_regs_popf_that_sets_tf_steps_the_next),
-	    T(test_sys_regs_flag_instructions_fault_whole),
-	    T(test_sys_regs_hlt_exits_behind_itself),
+	    WORLD_TEST(test_sys_regs_cr0_refuses_what_makes_no_sense),
+	    WORLD_TEST(test_sys_regs_control_registers_read_back),
+	    WORLD_TEST(test_sys_regs_paging_enters_and_leaves_long_mode),
+	    WORLD_TEST(test_sys_regs_cr0_wp_guards_read_only_pages),
+	    WORLD_TEST(test_sys_regs_cr2_cr3_cr8_hold_values),
+	    WORLD_TEST(test_sys_regs_cr4_knows_its_features_only),
+	    WORLD_TEST(test_sys_regs_control_needs_cpl0),
+	    WORLD_TEST(test_sys_regs_machine_status_word),
+	    WORLD_TEST(test_sys_regs_stale_translations_end_with_a_flush),
+	    WORLD_TEST(test_sys_regs_cr4_pge_flushes_global_pages),
+	    WORLD_TEST(test_sys_regs_efer_nxe_counts_at_once),
+	    WORLD_TEST(test_sys_regs_undefined_ones_are_ud),
+	    WORLD_TEST(test_sys_regs_debug_registers_hold_what_they_may),
+	    WORLD_TEST(test_sys_regs_dr4_is_dr6_unless_de_is_set),
+	    WORLD_TEST(test_sys_regs_msrs_hold_what_they_may),
+	    WORLD_TEST(test_sys_regs_efer_keeps_lma),
+	    WORLD_TEST(test_sys_regs_segment_bases_count_at_once),
+	    WORLD_TEST(test_sys_regs_swapgs_exchanges_bases),
+	    WORLD_TEST(test_sys_regs_foreign_msrs_exit),
+	    WORLD_TEST(test_sys_regs_constant_msrs_read_and_swallow),
+	    WORLD_TEST(test_sys_regs_tsc_goes_on_from_what_was_written),
+	    WORLD_TEST(test_sys_regs_tsd_keeps_the_time_from_cpl3),
+	    WORLD_TEST(test_sys_regs_cpuid_is_the_table),
+	    WORLD_TEST(test_sys_regs_cli_sti_obey_iopl),
+	    WORLD_TEST(test_sys_regs_sti_shadows_one_instruction),
+	    WORLD_TEST(test_sys_regs_pushf_hides_rf_and_vm),
+	    WORLD_TEST(test_sys_regs_popf_changes_by_privilege),
+	    WORLD_TEST(test_sys_regs_popf_that_sets_tf_steps_the_next),
+	    WORLD_TEST(test_sys_regs_flag_instructions_fault_whole),
+	    WORLD_TEST(test_sys_regs_hlt_exits_behind_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

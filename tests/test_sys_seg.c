@@ -56,23 +56,6 @@ GUEST_CODE(code_ds_lgdt, "lgdt (%rbx)");
 GUEST_CODE(code_arpl, ".code32; arpl %bx, %ax; setz %ch; arpl %bx, 0x30000;"
 		      "setz %cl");
 
-static int
-setup(void **state)
-{
-	static struct sys_world w;
-
-	sys_world_open(&w);
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	sys_world_close(*state);
-	return 0;
-}
-
 static void
 spare(struct sys_world *w, u32 attr)
 {
@@ -161,7 +144,7 @@ test_sys_seg_load_checks_type_privilege_and_presence(void **state)
 			check_load(*state, row, k / 2, k % 2,
 				   want[k / 2][k % 2]);
 			sys_world_close(*state);
-			setup(state);
+			world_setup(state);
 		}
 	}
 }
@@ -235,7 +218,7 @@ test_sys_seg_null_loads_by_segment_and_mode(void **state)
 	sys_world_expect_fault(w, EXC_GP, 0, 0);
 
 	sys_world_close(w);
-	setup(state);
+	world_setup(state);
 	sys_world_code(w, code_load_ss32);
 	sys_world_kernel32(w);
 	w->s.gpr[RAX] = 0;
@@ -740,7 +723,7 @@ test_sys_seg_lar_lsl_verr_verw_by_type_and_privilege(void **state)
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(ask_rows); i++) {
 		check_ask(*state, &ask_rows[i / 2], i % 2);
 		sys_world_close(*state);
-		setup(state);
+		world_setup(state);
 	}
 }
 
@@ -800,40 +783,39 @@ test_sys_seg_arpl_raises_rpl(void **state)
 	assert_int_equal(w->s.gpr[RCX], 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_sys_seg_load_checks_type_privilege_and_presence),
-	    T(test_sys_seg_load_refuses_selectors_beyond_the_table),
-	    T(test_sys_seg_load_reads_the_ldt),
-	    T(test_sys_seg_null_loads_by_segment_and_mode),
-	    T(test_sys_seg_fs_load_takes_base_and_mov_uses_it),
-	    T(test_sys_seg_load_from_memory_unpacks_every_field),
-	    T(test_sys_seg_load_from_a_table_on_a_device),
-	    T(test_sys_seg_operands_tell_stack_from_data),
-	    T(test_sys_seg_load_leaves_accessed_descriptors_alone),
-	    T(test_sys_seg_compat_ds_base_counts),
-	    T(test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction),
-	    T(test_sys_seg_mov_ss_is_stepped_with_the_next),
-	    T(test_sys_seg_store_widths),
-	    T(test_sys_seg_push_pop_widths),
-	    T(test_sys_seg_pop_that_faults_leaves_rsp),
-	    T(test_sys_seg_pop_ss_changes_the_width_afterwards),
-	    T(test_sys_seg_far_pointers_load_both_or_nothing),
-	    T(test_sys_seg_table_registers_travel),
-	    T(test_sys_seg_table_registers_are_short_in_compat_mode),
-	    T(test_sys_seg_lgdt_refusals),
-	    T(test_sys_seg_ltr_loads_and_marks_busy),
-	    T(test_sys_seg_system_loads_refuse),
-	    T(test_sys_seg_lldt_loads_also_null),
-	    T(test_sys_seg_sldt_and_str_widths),
-	    T(test_sys_seg_lar_lsl_verr_verw_by_type_and_privilege),
-	    T(test_sys_seg_questions_about_nothing_clear_zf),
-	    T(test_sys_seg_lar_and_lsl_widths),
-	    T(test_sys_seg_arpl_raises_rpl),
+	    WORLD_TEST(test_sys_seg_load_checks_type_privilege_and_presence),
+	    WORLD_TEST(test_sys_seg_load_refuses_selectors_beyond_the_table),
+	    WORLD_TEST(test_sys_seg_load_reads_the_ldt),
+	    WORLD_TEST(test_sys_seg_null_loads_by_segment_and_mode),
+	    WORLD_TEST(test_sys_seg_fs_load_takes_base_and_mov_uses_it),
+	    WORLD_TEST(test_sys_seg_load_from_memory_unpacks_every_field),
+	    WORLD_TEST(test_sys_seg_load_from_a_table_on_a_device),
+	    WORLD_TEST(test_sys_seg_operands_tell_stack_from_data),
+	    WORLD_TEST(test_sys_seg_load_leaves_accessed_descriptors_alone),
+	    WORLD_TEST(test_sys_seg_compat_ds_base_counts),
+	    WORLD_TEST(
+		test_sys_seg_mov_ss_holds_interrupts_off_for_one_instruction),
+	    WORLD_TEST(test_sys_seg_mov_ss_is_stepped_with_the_next),
+	    WORLD_TEST(test_sys_seg_store_widths),
+	    WORLD_TEST(test_sys_seg_push_pop_widths),
+	    WORLD_TEST(test_sys_seg_pop_that_faults_leaves_rsp),
+	    WORLD_TEST(test_sys_seg_pop_ss_changes_the_width_afterwards),
+	    WORLD_TEST(test_sys_seg_far_pointers_load_both_or_nothing),
+	    WORLD_TEST(test_sys_seg_table_registers_travel),
+	    WORLD_TEST(test_sys_seg_table_registers_are_short_in_compat_mode),
+	    WORLD_TEST(test_sys_seg_lgdt_refusals),
+	    WORLD_TEST(test_sys_seg_ltr_loads_and_marks_busy),
+	    WORLD_TEST(test_sys_seg_system_loads_refuse),
+	    WORLD_TEST(test_sys_seg_lldt_loads_also_null),
+	    WORLD_TEST(test_sys_seg_sldt_and_str_widths),
+	    WORLD_TEST(test_sys_seg_lar_lsl_verr_verw_by_type_and_privilege),
+	    WORLD_TEST(test_sys_seg_questions_about_nothing_clear_zf),
+	    WORLD_TEST(test_sys_seg_lar_and_lsl_widths),
+	    WORLD_TEST(test_sys_seg_arpl_raises_rpl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "driver/soft/code_int.h"
 #include "driver/soft/elide.h"
+#include "driver/soft/insn_int.h"
 #include "driver/soft/ops_flow.h"
 #include "driver/soft/ops_mov.h"
 
@@ -353,14 +354,6 @@ insn_is_ss(const struct insn *in)
 /* --- one block -------------------------------------------------------- */
 
 static enum helper_result
-run_ud(struct soft *c, const struct insn *in)
-{
-	(void)in;
-	soft_raise(c, EXC_UD);
-	return HELPER_FAULT;
-}
-
-static enum helper_result
 run_too_long(struct soft *c, const struct insn *in)
 {
 	(void)in;
@@ -446,7 +439,7 @@ emit_one(struct emitter *e)
 		  "%02x %02x (%s)",
 		  e->raw[0], e->raw[1], e->raw[2], e->raw[3],
 		  ZydisMnemonicGetString(e->in->mnemonic));
-	emit_helper(e, run_ud, true);
+	emit_helper(e, insn_ud, true);
 	e->fall = false;
 }
 
@@ -461,7 +454,7 @@ emit_bad(struct emitter *e, ZyanStatus status)
 	e->ops = NULL;
 	emit_helper(e,
 		    status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? run_too_long
-								: run_ud,
+								: insn_ud,
 		    true);
 	e->fall = false;
 }

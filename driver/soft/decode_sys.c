@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "driver/soft/decode_int.h"
 
+#include "driver/soft/insn_int.h"
 #include "driver/soft/sys_int.h"
 
 /* How an instruction is handled, by mnemonic. ends: it may jump, or change
@@ -79,25 +80,25 @@ static const struct row rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 
     /* not on this part, though programs ask (AMD APM 3: SYSENTER and SYSEXIT
      * are undefined in long mode) */
-    ROW(SYSENTER, sys_undefined, true),
-    ROW(SYSEXIT, sys_undefined, true),
-    ROW(MONITOR, sys_undefined, true),
-    ROW(MWAIT, sys_undefined, true),
-    ROW(RDRAND, sys_undefined, true),
-    ROW(RDSEED, sys_undefined, true),
-    ROW(RDPID, sys_undefined, true),
-    ROW(XGETBV, sys_undefined, true),
-    ROW(XSETBV, sys_undefined, true),
-    ROW(STAC, sys_undefined, true),
-    ROW(CLAC, sys_undefined, true),
-    ROW(VMCALL, sys_undefined, true),
-    ROW(VMMCALL, sys_undefined, true),
-    ROW(RSM, sys_undefined, true),
-    ROW(INVPCID, sys_undefined, true),
-    ROW(RDFSBASE, sys_undefined, true),
-    ROW(RDGSBASE, sys_undefined, true),
-    ROW(WRFSBASE, sys_undefined, true),
-    ROW(WRGSBASE, sys_undefined, true),
+    ROW(SYSENTER, insn_ud, true),
+    ROW(SYSEXIT, insn_ud, true),
+    ROW(MONITOR, insn_ud, true),
+    ROW(MWAIT, insn_ud, true),
+    ROW(RDRAND, insn_ud, true),
+    ROW(RDSEED, insn_ud, true),
+    ROW(RDPID, insn_ud, true),
+    ROW(XGETBV, insn_ud, true),
+    ROW(XSETBV, insn_ud, true),
+    ROW(STAC, insn_ud, true),
+    ROW(CLAC, insn_ud, true),
+    ROW(VMCALL, insn_ud, true),
+    ROW(VMMCALL, insn_ud, true),
+    ROW(RSM, insn_ud, true),
+    ROW(INVPCID, insn_ud, true),
+    ROW(RDFSBASE, insn_ud, true),
+    ROW(RDGSBASE, insn_ud, true),
+    ROW(WRFSBASE, insn_ud, true),
+    ROW(WRGSBASE, insn_ud, true),
 };
 
 static bool

@@ -98,12 +98,6 @@ fpu_settle(struct soft *c)
 	put_le64(c->fx + FX_FDP, es ? c->x87.dp : 0);
 }
 
-static u64
-canonical48(u64 v)
-{
-	return (u64)((s64)(v << 16) >> 16);
-}
-
 /* What FXRSTOR makes of the x87 half: reserved bits do not stick. */
 static void
 x87_load(struct soft *c)

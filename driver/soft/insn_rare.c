@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "driver/soft/insn_int.h"
 
+#include "driver/soft/sys_int.h"
+
 u64
 reg_get(const struct soft *c, unsigned reg, bool high, unsigned size_bytes)
 {
@@ -45,40 +47,15 @@ insn_lea(struct soft *c, const struct insn *in)
 
 /* --- the stack, any width ---------------------------------------------- */
 
-static u64
-sp_mask(const struct soft *c)
-{
-	if (c->mode & MODE_64)
-		return ~0ULL;
-	return c->mode & MODE_SS32 ? BITS(31, 0) : BITS(15, 0);
-}
-
-static u64
-sp_lin(const struct soft *c, u64 sp)
-{
-	sp &= sp_mask(c);
-	return c->mode & MODE_64 ? sp : (u32)(sp + c->seg_base[SEG_SS]);
-}
-
-static void
-sp_set(struct soft *c, u64 sp)
-{
-	u64 m = sp_mask(c);
-
-	if (m == BITS(15, 0))
-		c->r[RSP] = (c->r[RSP] & ~m) | (sp & m);
-	else
-		c->r[RSP] = sp & m;
-}
-
 static enum helper_result
 push(struct soft *c, u64 v, unsigned size)
 {
 	u64 sp = c->r[RSP] - size;
-	enum helper_result res = mem_write(c, sp_lin(c, sp), &v, size, ACC_SS);
+	enum helper_result res =
+	    mem_write(c, stack_lin(c, sp), &v, size, ACC_SS);
 
 	if (res == HELPER_NEXT || res == HELPER_EXIT)
-		sp_set(c, sp);
+		stack_set(c, sp);
 	return res;
 }
 
@@ -86,7 +63,7 @@ static enum helper_result
 read_at(struct soft *c, u64 sp, u64 *v, unsigned size)
 {
 	*v = 0;
-	return mem_read(c, sp_lin(c, sp), v, size, ACC_SS);
+	return mem_read(c, stack_lin(c, sp), v, size, ACC_SS);
 }
 
 /* The r/m operand of PUSH, CALL and JMP. */
@@ -124,7 +101,7 @@ insn_pop(struct soft *c, const struct insn *in)
 
 	if (res != HELPER_NEXT)
 		return res;
-	sp_set(c, old + in->opsize);
+	stack_set(c, old + in->opsize);
 	if (in->opcode != 0x8f || !in->has_mem) {
 		reg_set(c, in->modrm_rm, false, in->opsize, v);
 		return HELPER_NEXT;
@@ -144,13 +121,13 @@ insn_pusha(struct soft *c, const struct insn *in)
 	for (unsigned i = 0; i < 8; i++) {
 		u64 v = i == RSP ? sp : c->r[i];
 		enum helper_result res =
-		    mem_write(c, sp_lin(c, sp - (i + 1) * in->opsize), &v,
+		    mem_write(c, stack_lin(c, sp - (i + 1) * in->opsize), &v,
 			      in->opsize, ACC_SS);
 
 		if (res != HELPER_NEXT)
 			return res;
 	}
-	sp_set(c, sp - 8 * in->opsize);
+	stack_set(c, sp - 8 * in->opsize);
 	return HELPER_NEXT;
 }
 
@@ -169,7 +146,7 @@ insn_popa(struct soft *c, const struct insn *in)
 	for (unsigned i = 0; i < 8; i++)
 		if (i != RSP)
 			reg_set(c, i, false, in->opsize, v[i]);
-	sp_set(c, sp + 8 * in->opsize);
+	stack_set(c, sp + 8 * in->opsize);
 	return HELPER_NEXT;
 }
 
@@ -192,15 +169,15 @@ insn_enter(struct soft *c, const struct insn *in)
 		else if (i > 0)
 			v = frame;
 		if (res == HELPER_NEXT)
-			res = mem_write(c, sp_lin(c, frame - i * size), &v,
+			res = mem_write(c, stack_lin(c, frame - i * size), &v,
 					size, ACC_SS);
 	}
 	if (res == HELPER_NEXT)
-		res = mem_probe_write(c, sp_lin(c, end), size, ACC_SS);
+		res = mem_probe_write(c, stack_lin(c, end), size, ACC_SS);
 	if (res != HELPER_NEXT)
 		return res;
 	reg_set(c, RBP, false, size, frame);
-	sp_set(c, end);
+	stack_set(c, end);
 	return HELPER_NEXT;
 }
 
@@ -212,7 +189,7 @@ insn_leave(struct soft *c, const struct insn *in)
 
 	if (res != HELPER_NEXT)
 		return res;
-	sp_set(c, bp + in->opsize);
+	stack_set(c, bp + in->opsize);
 	reg_set(c, RBP, false, in->opsize, v);
 	return HELPER_NEXT;
 }
@@ -297,7 +274,7 @@ insn_ret_near(struct soft *c, const struct insn *in)
 
 	if (res != HELPER_NEXT)
 		return res;
-	sp_set(c, sp + in->opsize + ((u64)in->imm & 0xffff));
+	stack_set(c, sp + in->opsize + ((u64)in->imm & 0xffff));
 	return go(c, in, ip);
 }
 

@@ -10,10 +10,11 @@
 #define CHUNK_BYTES (256u << 10)
 
 struct string {
-	u64 count;     /* elements left; 1 without REP */
-	u64 mask;      /* of the address size */
-	u64 most;      /* elements a run: one while single-stepping */
-	unsigned size; /* bytes an element */
+	u64 done_bytes; /* since the helper was called */
+	u64 count;	/* elements left; 1 without REP */
+	u64 mask;	/* of the address size */
+	u64 most;	/* elements a run: one while single-stepping */
+	unsigned size;	/* bytes an element */
 	bool down;
 	bool rep;
 };
@@ -28,6 +29,7 @@ string_begin(struct soft *c, const struct insn *in, struct string *s)
 	s->down = c->rflags & FL_DF;
 	s->rep = in->rep;
 	s->count = s->rep ? c->r[RCX] & s->mask : 1;
+	s->done_bytes = 0;
 	s->most = c->mode & MODE_STEP ? 1 : ~0ULL;
 }
 
@@ -87,10 +89,14 @@ wrap_run(const struct soft *c, const struct string *s, unsigned reg)
 	return s->down ? at / s->size + 1 : (s->mask - at) / s->size + 1;
 }
 
+/* After n elements: whether a REP with more to do lets others in first. */
 static bool
-wants_air(struct soft *c)
+pauses(struct soft *c, struct string *s, u64 n)
 {
-	return atomic_load_explicit(&c->exit_req, memory_order_relaxed);
+	s->done_bytes += n * s->size;
+	return s->count &&
+	       (s->done_bytes >= CHUNK_BYTES ||
+		atomic_load_explicit(&c->exit_req, memory_order_relaxed));
 }
 
 /* What an element that went through mem_write() means for the instruction. */
@@ -127,7 +133,6 @@ enum helper_result
 insn_movs(struct soft *c, const struct insn *in)
 {
 	struct string st;
-	u64 done = 0;
 
 	string_begin(c, in, &st);
 	while (st.count) {
@@ -161,8 +166,7 @@ insn_movs(struct soft *c, const struct insn *in)
 		count_move(c, &st, n);
 		if (res == HELPER_EXIT)
 			return after_exit(c, &st);
-		done += n * st.size;
-		if (st.count && (done >= CHUNK_BYTES || wants_air(c)))
+		if (pauses(c, &st, n))
 			return HELPER_REPEAT;
 	}
 	return HELPER_NEXT;
@@ -200,7 +204,6 @@ enum helper_result
 insn_stos(struct soft *c, const struct insn *in)
 {
 	struct string st;
-	u64 done = 0;
 
 	string_begin(c, in, &st);
 	while (st.count) {
@@ -223,8 +226,7 @@ insn_stos(struct soft *c, const struct insn *in)
 		count_move(c, &st, n);
 		if (res == HELPER_EXIT)
 			return after_exit(c, &st);
-		done += n * st.size;
-		if (st.count && (done >= CHUNK_BYTES || wants_air(c)))
+		if (pauses(c, &st, n))
 			return HELPER_REPEAT;
 	}
 	return HELPER_NEXT;
@@ -234,7 +236,6 @@ enum helper_result
 insn_lods(struct soft *c, const struct insn *in)
 {
 	struct string st;
-	u64 done = 0;
 
 	string_begin(c, in, &st);
 	while (st.count) {
@@ -248,8 +249,7 @@ insn_lods(struct soft *c, const struct insn *in)
 		reg_set(c, RAX, false, st.size, v);
 		index_move(c, &st, RSI, 1);
 		count_move(c, &st, 1);
-		done += st.size;
-		if (st.count && (done >= CHUNK_BYTES || wants_air(c)))
+		if (pauses(c, &st, 1))
 			return HELPER_REPEAT;
 	}
 	return HELPER_NEXT;
@@ -272,7 +272,7 @@ enum helper_result
 insn_scas(struct soft *c, const struct insn *in)
 {
 	struct string st;
-	u64 done = 0, a;
+	u64 a;
 
 	string_begin(c, in, &st);
 	a = reg_get(c, RAX, false, st.size);
@@ -290,8 +290,7 @@ insn_scas(struct soft *c, const struct insn *in)
 		count_move(c, &st, 1);
 		if (!more)
 			break;
-		done += st.size;
-		if (st.count && (done >= CHUNK_BYTES || wants_air(c)))
+		if (pauses(c, &st, 1))
 			return HELPER_REPEAT;
 	}
 	return HELPER_NEXT;
@@ -301,7 +300,6 @@ enum helper_result
 insn_cmps(struct soft *c, const struct insn *in)
 {
 	struct string st;
-	u64 done = 0;
 
 	string_begin(c, in, &st);
 	while (st.count) {
@@ -323,8 +321,7 @@ insn_cmps(struct soft *c, const struct insn *in)
 		count_move(c, &st, 1);
 		if (!more)
 			break;
-		done += st.size;
-		if (st.count && (done >= CHUNK_BYTES || wants_air(c)))
+		if (pauses(c, &st, 1))
 			return HELPER_REPEAT;
 	}
 	return HELPER_NEXT;

@@ -57,12 +57,6 @@ struct walk {
 	u8 large; /* 0, 1: 2 MiB, 2: 1 GiB */
 };
 
-static bool
-canonical(u64 lin)
-{
-	return (u64)((s64)(lin << 16) >> 16) == lin;
-}
-
 static unsigned
 bloom_hash(u64 key)
 {
@@ -434,7 +428,7 @@ walk(struct soft *c, u64 lin, unsigned acc, bool user, struct walk *w)
 				   .dirty = true};
 		return true;
 	}
-	if (!canonical(lin)) {
+	if (!is_canonical(lin)) {
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return false;
 	}
@@ -568,7 +562,7 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 
 	/* No page is looked at when an end of the access is nowhere. */
 	if ((c->mode & MODE_64) &&
-	    (!canonical(lin) || !canonical(lin + size_bytes - 1))) {
+	    (!is_canonical(lin) || !is_canonical(lin + size_bytes - 1))) {
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return NULL;
 	}
@@ -598,7 +592,6 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 		    !part_load(c, &pt[1], c->bounce.data + first, false))
 			return NULL;
 	}
-	c->bounce.lin = lin;
 	c->bounce.size_bytes = size_bytes;
 	c->bounce.first_bytes = pt[0].bytes;
 	for (unsigned i = 0; i < 1u + crosses; i++) {
@@ -684,7 +677,8 @@ mem_probe(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 	u64 last = lin + size_bytes - 1;
 	struct walk w;
 
-	if ((c->mode & MODE_64) && (!canonical(lin) || !canonical(last))) {
+	if ((c->mode & MODE_64) &&
+	    (!is_canonical(lin) || !is_canonical(last))) {
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return HELPER_FAULT;
 	}

@@ -360,12 +360,6 @@ UOP(call_rel)
 	FOLLOW(op + 1);
 }
 
-static inline bool
-is_canonical(u64 lin)
-{
-	return (u64)((s64)(lin << 16) >> 16) == lin;
-}
-
 static COLD
 UOP(bad_target)
 {

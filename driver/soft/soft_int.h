@@ -312,15 +312,13 @@ struct soft {
 
 	/* memory */
 	struct soft_slot slot[HV_MAX_SLOTS];
-	u64 a20_mask;
 	struct soft_answer answer; /* of the access that caused an exit */
 	/* A page-crossing or MMIO access works on this copy. */
 	struct {
 		u8 data[64];
-		u64 lin;
 		u64 gpa[2];
 		u32 size_bytes, first_bytes;
-		bool write, mmio[2];
+		bool mmio[2];
 	} bounce;
 	u8 io_data[PAGE_SIZE];
 	struct tlbe tlbs[2][TLB_SIZE]; /* [0] supervisor, [1] user */

@@ -110,7 +110,7 @@ handler_code(struct soft *c, u32 ext, struct handler *h)
 	if (!(attr & ATTR_P))
 		return sys_raise_error(c, EXC_NP, bad);
 	h->cpl = attr & ATTR_CONFORMING ? c->cpl : attr_dpl(attr);
-	if (!sys_canonical(h->gate.ip))
+	if (!is_canonical(h->gate.ip))
 		return sys_raise_error(c, EXC_GP, ext);
 	return HELPER_NEXT;
 }

@@ -28,7 +28,7 @@ static enum helper_result
 check_ip(struct soft *c, const struct cpu_seg *cs, u64 ip)
 {
 	bool ok =
-	    is_code64(c, cs->attr) ? sys_canonical(ip) : ip <= cs->limit_bytes;
+	    is_code64(c, cs->attr) ? is_canonical(ip) : ip <= cs->limit_bytes;
 
 	return ok ? HELPER_NEXT : sys_gp(c);
 }

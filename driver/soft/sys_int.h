@@ -85,12 +85,6 @@ sel_is_null(u16 sel)
 	return !(sel & ~SEL_RPL);
 }
 
-static inline bool
-sys_canonical(u64 lin)
-{
-	return (u64)((s64)(lin << 16) >> 16) == lin;
-}
-
 static inline enum helper_result
 sys_raise(struct soft *c, u8 vector)
 {
@@ -278,7 +272,6 @@ SYS_HELPER(sys_cli);
 SYS_HELPER(sys_sti);
 SYS_HELPER(sys_pushf);
 SYS_HELPER(sys_popf);
-SYS_HELPER(sys_undefined);
 
 /* sys_io.c */
 SYS_HELPER(sys_in);

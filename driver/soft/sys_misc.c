@@ -35,13 +35,6 @@ sys_hlt(struct soft *c, const struct insn *in)
 	return HELPER_EXIT;
 }
 
-enum helper_result
-sys_undefined(struct soft *c, const struct insn *in)
-{
-	(void)in;
-	return sys_raise(c, EXC_UD);
-}
-
 /* --- RFLAGS ----------------------------------------------------------- */
 
 static unsigned

@@ -131,7 +131,7 @@ rule_ok(enum rule rule, u64 v)
 {
 	switch (rule) {
 	case CANONICAL:
-		return sys_canonical(v);
+		return is_canonical(v);
 	case LOW32:
 		return v >> 32 == 0;
 	case PAT_TYPES:

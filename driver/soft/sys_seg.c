@@ -118,7 +118,7 @@ sys_desc_fetch_system(struct soft *c, u16 sel, unsigned type,
 	attr = d->seg.attr;
 	d->seg.base |= high << 32;
 	if ((attr & ATTR_S) || attr_type(attr) != type ||
-	    (high & BITS(44, 40)) || !sys_canonical(d->seg.base))
+	    (high & BITS(44, 40)) || !is_canonical(d->seg.base))
 		return sys_raise_error(c, EXC_GP, (u32)bad);
 	if (!(attr & ATTR_P))
 		return sys_raise_error(c, EXC_NP, (u32)bad);

@@ -39,7 +39,7 @@ load_table(struct soft *c, const struct insn *in, struct cpu_table *t)
 	base = get_le64(buf + 2);
 	if (!(c->mode & MODE_64) && in->opsize == 2)
 		base &= BITS(23, 0);
-	if (!sys_canonical(base))
+	if (!is_canonical(base))
 		return sys_gp(c);
 	t->base = base;
 	t->limit_bytes = get_le16(buf);
