@@ -49,6 +49,14 @@ GUEST_CODE(code_call_ab, "mov $0x100ff0, %edi; call *%rdi; mov %eax, %ebx;"
 GUEST_CODE(code_jump_next, "jmp .+16");
 GUEST_CODE(code_straddle, "mov $0x11223344, %eax; ret");
 
+/* A byte register that must be fetched, compared with memory, and a branch. */
+GUEST_CODE(code_fuse_high, "mov $0x0500, %ecx; movb $9, 0x30000;"
+			   "xor %ebx, %ebx; cmp 0x30000, %ch; jae 1f;"
+			   "or $1, %ebx; 1: cmp %ch, 0x30000; jbe 1f;"
+			   "or $2, %ebx; 1: cmpb $9, 0x30000; jne 1f;"
+			   "or $4, %ebx; 1: test %ch, 0x30000; jz 1f;"
+			   "or $8, %ebx; 1: hlt");
+
 /* --- translation ----------------------------------------------------- */
 
 /* Reads lin, moves its page, reads again with and without INVLPG. */
@@ -173,6 +181,16 @@ test_soft_drops_code_when_a_device_writes(void **state)
 	w->s.rip = W_CODE;
 	sys_world_expect_halt(w);
 	assert_int_equal(w->s.gpr[RAX], 2);
+}
+
+static void
+test_soft_fuses_compare_of_a_high_byte_with_memory(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_fuse_high);
+	sys_world_expect_halt(w);
+	assert_int_equal(w->s.gpr[RBX], 15);
 }
 
 /* One page of code at two addresses, each followed by another page. */
@@ -559,6 +577,7 @@ main(void)
 	    WORLD_TEST(test_soft_drops_code_under_rep_movs),
 	    WORLD_TEST(test_soft_drops_code_in_a_page_of_data),
 	    WORLD_TEST(test_soft_drops_code_when_a_device_writes),
+	    WORLD_TEST(test_soft_fuses_compare_of_a_high_byte_with_memory),
 	    WORLD_TEST(test_soft_links_by_linear_address),
 	    WORLD_TEST(test_soft_straddles_into_the_right_page),
 	    WORLD_TEST(test_soft_drops_straddling_code_by_its_second_page),

@@ -668,8 +668,10 @@ emit_two_way(struct emitter *e, struct uop *u)
 	flow_ends(e);
 }
 
-/* The compare just emitted and this Jcc as one uop, or NULL. Memory operands
- * of the compare are loaded into TMPB by what was its uop. */
+/* The compare just emitted and this Jcc as one uop, or NULL. A memory operand
+ * of the compare is loaded by what was its uop, into the temporary that cannot
+ * hold the other operand: a first operand like AH is in TMPB, a second one in
+ * TMPC. */
 static struct uop *
 fuse(struct emitter *e, unsigned cc)
 {
@@ -677,6 +679,8 @@ fuse(struct emitter *e, unsigned cc)
 	const uop_fn(*t)[16] = e->cmp_test ? (imm ? test_jcc_ri : test_jcc_rr)
 					   : (imm ? cmp_jcc_ri : cmp_jcc_rr);
 	unsigned lg = e->cmp_lg;
+	bool mem_second = e->cmp_form == FORM_RM;
+	bool mem_first = e->cmp_form == FORM_MR || e->cmp_form == FORM_MI;
 	struct uop old, *u;
 	u16 off;
 
@@ -684,28 +688,22 @@ fuse(struct emitter *e, unsigned cc)
 		return NULL;
 	old = e->uop[e->n_uop - 1];
 	off = e->off[e->n_uop - 1];
-	if (e->cmp_form == FORM_RR || e->cmp_form == FORM_RI) {
-		e->n_uop--;
-	} else {
+	if (mem_first || mem_second) {
 		struct uop *load = &e->uop[e->n_uop - 1];
 
-		*load = old;
 		load->fn = uop_offset(load_b[lg]);
-		load->reg = TMPB;
+		load->reg = mem_second ? TMPC : TMPB;
 		load->imm = 0;
+	} else {
+		e->n_uop--;
 	}
 	u = emit(e, t[lg][cc]);
 	e->off[e->n_uop - 1] = off;
-	u->reg = e->cmp_form == FORM_RR || e->cmp_form == FORM_RI ||
-			 e->cmp_form == FORM_RM
-		     ? old.reg
-		     : TMPB;
+	u->reg = mem_first ? TMPB : old.reg;
 	if (imm)
 		u->imm = old.imm;
 	else
-		u->base = e->cmp_form == FORM_RR   ? old.base
-			  : e->cmp_form == FORM_RM ? TMPB
-						   : old.reg;
+		u->base = mem_second ? TMPC : mem_first ? old.reg : old.base;
 	return u;
 }
 
