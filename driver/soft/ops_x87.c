@@ -201,8 +201,9 @@ UOP(x87_set_cw)
 	u16 v = ((u16)c->r[TMPB] & FCW_WRITABLE) | FCW_ONE;
 
 	if (LIVE && (v & FCW_EXCEPT) == FCW_EXCEPT) {
-		__asm__ volatile("fldcw %0" : : "m"(v));
+		/* from c->fx: a local's address would cost the tail call */
 		put_le16(c->fx + FX_FCW, v);
+		__asm__ volatile("fldcw %0" : : "m"(c->fx[FX_FCW]) : "memory");
 	} else {
 		fpu_x87_out(c);
 		put_le16(c->fx + FX_FCW, v);
