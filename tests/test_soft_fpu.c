@@ -61,6 +61,7 @@ double_bits(double d)
 
 /* --- what may run ----------------------------------------------------- */
 
+GUEST_CODE(code_fxsave_rbp, "fxsave64 (%rbp)");
 GUEST_CODE(insn_x87, "fld1");
 GUEST_CODE(insn_x87_control, "fnstcw 0x30000");
 GUEST_CODE(insn_fwait, "fwait");
@@ -809,6 +810,26 @@ test_soft_fpu_has_room_for_all_stubs(void **state)
 	assert_true(emitted > 100000);
 }
 
+static void
+test_soft_fpu_faults_by_an_image_without_a_first_word(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_fxsave_rbp);
+	w->s.gpr[RBP] = 0x7ffffffffffe; /* two of its four bytes */
+	sys_world_expect_fault(w, EXC_SS, 0, 0);
+}
+
+static void
+test_soft_fpu_faults_by_alignment_before_an_image_s_end(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_fxsave_rbp);
+	w->s.gpr[RBP] = 0x7ffffffffe09;
+	sys_world_expect_fault(w, EXC_GP, 0, 0);
+}
+
 int
 main(void)
 {
@@ -836,6 +857,8 @@ main(void)
 	    WORLD_TEST(test_soft_fpu_stores_change_code),
 	    WORLD_TEST(test_soft_fpu_fxsave_changes_code),
 	    WORLD_TEST(test_soft_fpu_has_room_for_all_stubs),
+	    WORLD_TEST(test_soft_fpu_faults_by_an_image_without_a_first_word),
+	    WORLD_TEST(test_soft_fpu_faults_by_alignment_before_an_image_s_end),
 	};
 
 	return cmocka_run_group_tests_name("soft_fpu", tests, NULL, NULL);

@@ -225,6 +225,8 @@ sse_ready(struct soft *c)
 	return !c->exc.valid;
 }
 
+/* The first four bytes must have addresses before alignment matters; the rest
+ * of the image comes after it. */
 static bool
 fx_ready(struct soft *c, const struct insn *in)
 {
@@ -232,7 +234,7 @@ fx_ready(struct soft *c, const struct insn *in)
 
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		soft_raise(c, EXC_NM);
-	else if (canonical48(lin) != lin)
+	else if (!is_canonical(lin) || !is_canonical(lin + 3))
 		soft_raise_error(c, insn_is_ss(in) ? EXC_SS : EXC_GP, 0);
 	else if (!fpu_misaligned(c, lin, 4) && (lin & 15))
 		soft_raise_error(c, EXC_GP, 0);
