@@ -116,6 +116,14 @@ cond_wait(struct cond *c, struct lock *l) REQUIRES(*l)
 }
 
 static inline void
+cond_wake_one(struct cond *c)
+{
+	int rc = pthread_cond_signal(&c->cond);
+
+	assert(rc == 0);
+}
+
+static inline void
 cond_wake_all(struct cond *c)
 {
 	int rc = pthread_cond_broadcast(&c->cond);
