@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* raw - a store that is a plain file or a block device of the host
+ *
+ * What:    sector n of the disk is the 512 bytes at n * 512 of the file.
+ * Model:   disk-rules 11, 12: there are no new places to write suspect data
+ *          to, so after a failed flush the store stays failed until it is
+ *          opened again.
+ * Units:   sectors of 512 bytes.
+ * Threads: as cache/store.h.
+ * Owns:    the host file, until raw_close().
+ * Errors:  open: as hostfile_open(), and -EINVAL for a size that no disk has,
+ *          with a sentence.
+ */
+#ifndef HDD_RAW_H
+#define HDD_RAW_H
+
+#include "cache/store.h"
+
+struct raw;
+
+int raw_open(struct raw **out, const char *path,
+	     const struct hostfile_options *o, struct iopool *pool,
+	     struct fault_set *faults, struct err *e) MUST_CHECK;
+
+/* Nothing may be in flight. Flushes nothing. */
+void raw_close(struct raw *r);
+
+struct store *raw_store(struct raw *r);
+struct hostfile *raw_file(struct raw *r);
+
+#endif
