@@ -87,6 +87,17 @@ vclock_stop(struct vclock *vc)
 	change_end(vc);
 }
 
+void
+vclock_step(struct vclock *vc, u64 now_ns)
+{
+	assert(!atomic_load_explicit(&vc->running, memory_order_relaxed));
+	if (now_ns <= read_fields(vc))
+		return;
+	change_begin(vc);
+	atomic_store_explicit(&vc->stopped_ns, now_ns, memory_order_release);
+	change_end(vc);
+}
+
 u64
 vclock_now_ns(const struct vclock *vc)
 {

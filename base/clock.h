@@ -43,6 +43,11 @@ u64 clock_cpu_ns(void);
 void vclock_init(struct vclock *vc, u64 start_ns);
 void vclock_start(struct vclock *vc);
 void vclock_stop(struct vclock *vc);
+
+/* Moves a clock that stands still on to now_ns: time that a test gives by hand.
+ * Never back: an earlier time has no effect. As start/stop for threads. */
+void vclock_step(struct vclock *vc, u64 now_ns);
+
 u64 vclock_now_ns(const struct vclock *vc);
 
 #endif

@@ -59,6 +59,25 @@ test_vclock_stands_still_until_started(void **state)
 }
 
 static void
+test_vclock_steps_on_while_it_stands_and_never_back(void **state)
+{
+	struct vclock vc;
+
+	(void)state;
+	vclock_init(&vc, 500);
+	vclock_step(&vc, 700);
+	assert_int_equal(vclock_now_ns(&vc), 700);
+	vclock_step(&vc, 600);
+	assert_int_equal(vclock_now_ns(&vc), 700);
+	vclock_start(&vc);
+	spin_ns(NS_PER_MS);
+	vclock_stop(&vc);
+	assert_true(vclock_now_ns(&vc) >= 700 + NS_PER_MS);
+	vclock_step(&vc, 10 * NS_PER_SEC);
+	assert_int_equal(vclock_now_ns(&vc), 10 * NS_PER_SEC);
+}
+
+static void
 test_vclock_runs_at_the_hosts_pace(void **state)
 {
 	u64 h0, h1, h2, h3, v0, v1;
@@ -145,6 +164,8 @@ main(void)
 	    cmocka_unit_test(test_clock_now_never_goes_back),
 	    cmocka_unit_test(test_clock_cpu_counts_work),
 	    cmocka_unit_test(test_vclock_stands_still_until_started),
+	    cmocka_unit_test(
+		test_vclock_steps_on_while_it_stands_and_never_back),
 	    cmocka_unit_test(test_vclock_runs_at_the_hosts_pace),
 	    cmocka_unit_test(test_vclock_hides_a_pause),
 	    cmocka_unit_test(test_vclock_is_read_from_another_thread),
