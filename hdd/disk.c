@@ -246,8 +246,14 @@ open_store(struct disk *d, struct err *e)
 	    .buffered = cfg->buffered,
 	    .shared = cfg->shared,
 	};
-	int rc = raw_open(&d->raw, d->path, &o, cfg->pool, cfg->faults, e);
+	int rc = fault_set_open(&d->faults);
 
+	if (rc != 0)
+		return err_errno(e, rc, "cannot open '%s'", d->path);
+	for (unsigned i = 0; rc == 0 && i < cfg->fault_count; i++)
+		rc = fault_add(d->faults, cfg->faults[i], e);
+	if (rc == 0)
+		rc = raw_open(&d->raw, d->path, &o, cfg->pool, d->faults, e);
 	if (rc != 0)
 		return rc;
 	d->store = raw_store(d->raw);
@@ -413,11 +419,21 @@ disk_close(struct disk *d, struct err *e)
 		wcache_close(d->wcache);
 	}
 	raw_close(d->raw);
+	fault_set_close(d->faults);
 	cond_destroy(&d->idle);
 	lock_destroy(&d->lock);
 	free(d->path);
 	free(d);
 	return rc;
+}
+
+int
+disk_fault(struct disk *d, const char *rule, struct err *e)
+{
+	if (rule != NULL)
+		return fault_add(d->faults, rule, e);
+	fault_clear(d->faults);
+	return 0;
 }
 
 /* --- properties -------------------------------------------------------- */

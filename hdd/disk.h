@@ -32,7 +32,6 @@
 #define DISK_SECTOR_BYTES 512U
 
 struct iopool;
-struct fault_set;
 
 enum disk_op {
 	DISK_READ,
@@ -110,7 +109,8 @@ struct disk_config {
 	struct disk_limit ops, bytes; /* reads and writes together */
 	const char *serial;	      /* NULL: made from the path */
 	struct iopool *pool;	      /* outlives the disk */
-	struct fault_set *faults;     /* or NULL; outlives the disk */
+	const char *const *faults;    /* rules (cache/fault.h) */
+	unsigned fault_count;
 };
 
 struct disk;
@@ -135,6 +135,9 @@ void disk_run(struct disk *d);
 /* The machine goes on: requests that an error policy held back are tried
  * again. */
 void disk_retry(struct disk *d);
+
+/* Any thread: one more rule, or, with NULL, no rules any more. */
+int disk_fault(struct disk *d, const char *rule, struct err *e) MUST_CHECK;
 
 /* Flushes and waits; blocks. For the end of a machine. */
 int disk_flush(struct disk *d);

@@ -30,6 +30,7 @@
 #define HDD_DISK_INT_H
 
 #include "base/lock.h"
+#include "cache/fault.h"
 #include "cache/wcache.h"
 #include "hdd/disk.h"
 #include "hdd/raw.h"
@@ -65,6 +66,7 @@ struct disk {
 	bool attached;
 
 	/* below */
+	struct fault_set *faults; /* [const] */
 	struct raw *raw;
 	struct store *store;   /* [const] */
 	struct wcache *wcache; /* [const] */
