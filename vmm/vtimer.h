@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 
-#define VTIMERS_MAX 16
+#define VTIMERS_MAX 32
 
 typedef void (*vtimer_fn)(void *ctx);
 
