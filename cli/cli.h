@@ -24,7 +24,15 @@
 #define CLI_FAIL  1
 #define CLI_USAGE 2
 
-/* One option: either flag or value is set. */
+#define CLI_LIST_MAX 8
+
+/* Values of an option that may be given again and again. */
+struct cli_list {
+	unsigned count;
+	const char *item[CLI_LIST_MAX];
+};
+
+/* One option: flag, value or list is set. */
 struct cli_option {
 	const char *name;     /* without the dashes */
 	char letter;	      /* a short form, or 0 */
@@ -32,7 +40,21 @@ struct cli_option {
 	const char *help;
 	bool *flag;
 	const char **value;
+	struct cli_list *list;
 };
+
+#define CLI_FLAG(name, letter, help, to) \
+	{ \
+		name, letter, NULL, help, to, NULL, NULL \
+	}
+#define CLI_VALUE(name, letter, argument, help, to) \
+	{ \
+		name, letter, argument, help, NULL, to, NULL \
+	}
+#define CLI_LIST(name, letter, argument, help, to) \
+	{ \
+		name, letter, argument, help, NULL, NULL, to \
+	}
 
 struct cli_command {
 	const char *name;
@@ -60,5 +82,6 @@ int cli_usage(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int run_main(const struct cli_command *self, int argc, char **argv);
 int guests_main(const struct cli_command *self, int argc, char **argv);
 int ctl_main(const struct cli_command *self, int argc, char **argv);
+int trace_main(const struct cli_command *self, int argc, char **argv);
 
 #endif

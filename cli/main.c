@@ -17,6 +17,8 @@ static const struct cli_command commands[] = {
      "start a machine; run a command in it, or give its console", run_main},
     {"guests", "[OPTIONS]", "list the guests that can be started by name",
      guests_main},
+    {"trace", "[OPTIONS] FILE", "show what a trace says about flushes",
+     trace_main},
     {"ctl", "[OPTIONS] SOCKET MESSAGE",
      "speak with a running machine over its control socket", ctl_main},
 };

@@ -38,6 +38,21 @@ find(const struct cli_option *options, size_t count, const char *word,
 	return strcmp(word, help_option.name) == 0 ? &help_option : NULL;
 }
 
+static int
+take(const struct cli_option *o, const char *value, struct err *e)
+{
+	if (o->list == NULL) {
+		*o->value = value;
+		return 0;
+	}
+	if (o->list->count == CLI_LIST_MAX)
+		return err_set(e, -EINVAL,
+			       "option '--%s' may be given %d times", o->name,
+			       CLI_LIST_MAX);
+	o->list->item[o->list->count++] = value;
+	return 0;
+}
+
 int
 cli_parse(const struct cli_option *options, size_t count, int argc, char **argv,
 	  bool *help, struct err *e)
@@ -74,7 +89,8 @@ cli_parse(const struct cli_option *options, size_t count, int argc, char **argv,
 					       "option '--%s' needs a value: "
 					       "%s",
 					       o->name, o->argument);
-			*o->value = inlined;
+			if (take(o, inlined, e) != 0)
+				return -EINVAL;
 		}
 	}
 	return i;

@@ -25,7 +25,7 @@
 struct run {
 	/* the command line */
 	const char *memory, *driver, *cpu, *guest, *kernel, *initrd, *append;
-	const char *ctl, *name;
+	const char *ctl, *name, *device_test;
 	bool no_reboot, no_lapic, verbose;
 	char **command; /* NULL: none */
 
@@ -108,25 +108,24 @@ read_options(struct run *r, const struct cli_command *self, int argc,
 	     char **argv, bool *help, struct err *e)
 {
 	const struct cli_option options[] = {
-	    {"guest", 'g', "NAME", "which guest", NULL, &r->guest},
-	    {"memory", 'm', "SIZE", "guest memory (512M)", NULL, &r->memory},
-	    {"driver", 0, "NAME", "auto, kvm or soft (auto)", NULL, &r->driver},
-	    {"cpu", 0, "NAME", "default or host (kvm only)", NULL, &r->cpu},
-	    {"kernel", 0, "FILE", "a bzImage or ELF64 kernel", NULL,
-	     &r->kernel},
-	    {"initrd", 0, "FILE", "its initial RAM disk", NULL, &r->initrd},
-	    {"append", 0, "TEXT", "words for its command line", NULL,
-	     &r->append},
-	    {"ctl", 0, "SOCKET", "make a control socket", NULL, &r->ctl},
-	    {"name", 0, "NAME", "what 'ctl query' calls it", NULL, &r->name},
-	    {"no-reboot", 0, NULL, "end when the guest reboots", &r->no_reboot,
-	     NULL},
-	    {"no-lapic", 0, NULL, "a PC with PIC and PIT only", &r->no_lapic,
-	     NULL},
-	    {"verbose", 'v', NULL,
-	     "say what happens; with COMMAND, show the "
-	     "console",
-	     &r->verbose, NULL},
+	    CLI_VALUE("guest", 'g', "NAME", "which guest", &r->guest),
+	    CLI_VALUE("memory", 'm', "SIZE", "guest memory (512M)", &r->memory),
+	    CLI_VALUE("driver", 0, "NAME", "auto, kvm or soft (auto)",
+		      &r->driver),
+	    CLI_VALUE("cpu", 0, "NAME", "default or host (kvm only)", &r->cpu),
+	    CLI_VALUE("kernel", 0, "FILE", "a bzImage or ELF64 kernel",
+		      &r->kernel),
+	    CLI_VALUE("initrd", 0, "FILE", "its initial RAM disk", &r->initrd),
+	    CLI_VALUE("append", 0, "TEXT", "words for its command line",
+		      &r->append),
+	    CLI_VALUE("ctl", 0, "SOCKET", "make a control socket", &r->ctl),
+	    CLI_VALUE("name", 0, "NAME", "what 'ctl query' calls it", &r->name),
+	    CLI_FLAG("no-reboot", 0, "end when the guest reboots",
+		     &r->no_reboot),
+	    CLI_FLAG("no-lapic", 0, "a PC with PIC and PIT only", &r->no_lapic),
+	    CLI_FLAG("verbose", 'v',
+		     "say what happens; with COMMAND, show the console",
+		     &r->verbose),
 	};
 	int first =
 	    cli_parse(options, ARRAY_SIZE(options), argc, argv, help, e);
