@@ -120,6 +120,9 @@ read_options(struct run *r, const struct cli_command *self, int argc,
 		      &r->append),
 	    CLI_VALUE("ctl", 0, "SOCKET", "make a control socket", &r->ctl),
 	    CLI_VALUE("name", 0, "NAME", "what 'ctl query' calls it", &r->name),
+	    CLI_VALUE("device-test", 0, "SOCKET",
+		      "no processor: a test program plays it",
+		      &r->device_test),
 	    CLI_FLAG("no-reboot", 0, "end when the guest reboots",
 		     &r->no_reboot),
 	    CLI_FLAG("no-lapic", 0, "a PC with PIC and PIT only", &r->no_lapic),
@@ -165,6 +168,12 @@ check_options(struct run *r, struct err *e)
 			       "--initrd needs --kernel or --guest");
 	if (r->command != NULL && r->command[0][0] == '\0')
 		return err_set(e, -EINVAL, "the command is empty");
+	if (r->device_test != NULL &&
+	    (r->kernel != NULL || r->guest != NULL || r->initrd != NULL ||
+	     r->append != NULL || r->command != NULL))
+		return err_set(e, -EINVAL,
+			       "--device-test runs no guest and goes with no "
+			       "kernel, guest or command");
 	c->name = r->name;
 	c->driver = r->driver;
 	c->host_cpuid = strcmp(r->cpu, "host") == 0;
@@ -172,6 +181,7 @@ check_options(struct run *r, struct err *e)
 	/* A guest that reboots under a command has lost the command. */
 	c->no_reboot = r->no_reboot || r->command != NULL;
 	c->ctl_path = r->ctl;
+	c->device_test = r->device_test;
 	return 0;
 }
 
@@ -387,6 +397,26 @@ run_machine(struct run *r)
 	return console_status(&end);
 }
 
+/* A device test has no console, and ends when its client goes or, as such
+ * tests end what they started, with SIGTERM: both are a success. */
+static int
+run_device_test(struct run *r)
+{
+	struct machine_end end = {0};
+	struct err e;
+	int signo;
+
+	if (machine_open(&r->machine, &r->config, &e) != 0)
+		return cli_fail(&e);
+	let_signals(r, true);
+	machine_run(r->machine, &end);
+	let_signals(r, false);
+	signo = atomic_load(&ended_by);
+	if (end.kind == MACHINE_QUIT && (signo == 0 || signo == SIGTERM))
+		return CLI_OK;
+	return console_status(&end);
+}
+
 int
 run_main(const struct cli_command *self, int argc, char **argv)
 {
@@ -404,7 +434,11 @@ run_main(const struct cli_command *self, int argc, char **argv)
 	if (r.verbose)
 		log_set_level(LOG_INFO);
 	catch_signals(&r.caught);
-	status = choose_guest(&r, &e) != 0 ? cli_fail(&e) : run_machine(&r);
+	if (r.device_test != NULL)
+		status = run_device_test(&r);
+	else
+		status =
+		    choose_guest(&r, &e) != 0 ? cli_fail(&e) : run_machine(&r);
 	if (r.machine != NULL)
 		machine_close(r.machine);
 	agent_close(r.agent);

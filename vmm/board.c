@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "vmm/acpi_tables.h"
+#include "vmm/devtest.h"
 #include "vmm/machine_int.h"
 
 /* --- the port map ------------------------------------------------------ */
@@ -52,6 +53,8 @@ isa_irq(void *ctx, unsigned irq, bool level)
 	if ((m->irq_line >> irq & 1) == level)
 		return;
 	m->irq_line ^= 1U << irq;
+	if (m->devtest != NULL)
+		devtest_irq(m->devtest, irq, level);
 	if (m->irqchip == IRQCHIP_DRIVER) {
 		m->ops->irq_line(m->hv, irq, level);
 		return;
@@ -274,6 +277,23 @@ map_apics(struct machine *m)
 	return rc != 0 ? rc : mmio_add(&m->mmio, &ioapic);
 }
 
+/* Not for guests: a kernel that finds it believes to be elsewhere. */
+static int
+map_fw_cfg(struct machine *m)
+{
+	struct pio_region r = {
+	    .port = FW_CFG_PORT,
+	    .count = 2,
+	    .width_bytes = 2,
+	    .read = fw_cfg_read,
+	    .write = fw_cfg_write,
+	    .dev = &m->fw_cfg,
+	};
+
+	m->fw_cfg.ram_bytes = m->memory_bytes;
+	return m->device_test ? pio_add(&m->pio, &r) : 0;
+}
+
 int
 board_init(struct machine *m, const struct machine_config *cfg, struct err *e)
 {
@@ -303,6 +323,8 @@ board_init(struct machine *m, const struct machine_config *cfg, struct err *e)
 	piix4_init(&m->piix);
 	if (rc == 0)
 		rc = map_ports(m);
+	if (rc == 0)
+		rc = map_fw_cfg(m);
 	return rc == 0 ? 0 : err_errno(e, rc, "cannot set up the board");
 }
 

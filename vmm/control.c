@@ -346,7 +346,7 @@ control_open(struct control **out, const char *path, struct machine *m,
 		return err_set(e, -ENOMEM, "out of memory");
 	c->machine = m;
 	c->stop_fd = -1;
-	control_socket_init(&c->socket);
+	control_socket_init(&c->socket, "control socket");
 	for (int i = 0; i < CONTROL_CLIENTS; i++)
 		c->client[i].fd = -1;
 	rc = control_socket_open(&c->socket, path, e);

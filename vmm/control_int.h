@@ -16,6 +16,7 @@
 #include "base/err.h"
 
 struct control_socket {
+	const char *what;	/* in sentences: "control socket" */
 	int listen_fd, lock_fd; /* -1: none */
 	char *path, *lock_path;
 	bool bound; /* the socket file is ours, and is this one: */
@@ -23,7 +24,7 @@ struct control_socket {
 	ino_t ino;
 };
 
-void control_socket_init(struct control_socket *s);
+void control_socket_init(struct control_socket *s, const char *what);
 int control_socket_open(struct control_socket *s, const char *path,
 			struct err *e) MUST_CHECK;
 void control_socket_close(struct control_socket *s);

@@ -14,9 +14,11 @@
 #define LOCK_TRIES 16
 
 void
-control_socket_init(struct control_socket *s)
+control_socket_init(struct control_socket *s, const char *what)
 {
-	*s = (struct control_socket){.listen_fd = -1, .lock_fd = -1};
+	*s = (struct control_socket){.what = what,
+				     .listen_fd = -1,
+				     .lock_fd = -1};
 }
 
 /* Is what we locked still what the path names? Its last holder may have
@@ -48,9 +50,9 @@ take_lock(struct control_socket *s, struct err *e)
 			close(fd);
 			if (rc == -EAGAIN || rc == -EACCES)
 				return err_set(e, -EADDRINUSE,
-					       "control socket '%s' belongs to "
-					       "a virtual machine that runs",
-					       s->path);
+					       "%s '%s' belongs to a virtual "
+					       "machine that runs",
+					       s->what, s->path);
 			return err_errno(e, rc, "cannot lock '%s'",
 					 s->lock_path);
 		}
@@ -65,20 +67,20 @@ take_lock(struct control_socket *s, struct err *e)
 }
 
 static int
-make_address(struct sockaddr_un *a, const char *path, struct err *e)
+make_address(const struct control_socket *s, struct sockaddr_un *a,
+	     const char *path, struct err *e)
 {
 	size_t n = strlen(path);
 
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
 	if (n == 0)
-		return err_set(e, -EINVAL,
-			       "the control socket's path is empty");
+		return err_set(e, -EINVAL, "the %s's path is empty", s->what);
 	if (n >= sizeof(a->sun_path))
 		return err_set(e, -ENAMETOOLONG,
-			       "control socket path '%.60s...' has %zu bytes, "
-			       "a socket's may have %zu",
-			       path, n, sizeof(a->sun_path) - 1);
+			       "%s path '%.60s...' has %zu bytes, a socket's "
+			       "may have %zu",
+			       s->what, path, n, sizeof(a->sun_path) - 1);
 	memcpy(a->sun_path, path, n);
 	return 0;
 }
@@ -107,9 +109,8 @@ clear_path(struct control_socket *s, const struct sockaddr_un *a, struct err *e)
 	if (lstat(s->path, &st) != 0)
 		return errno == ENOENT
 			   ? 0
-			   : err_errno(e, -errno,
-				       "cannot create control socket '%s'",
-				       s->path);
+			   : err_errno(e, -errno, "cannot create %s '%s'",
+				       s->what, s->path);
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(e, -EEXIST, "'%s' exists and is not a socket",
 			       s->path);
@@ -134,7 +135,7 @@ listen_at(struct control_socket *s, const struct sockaddr_un *a, struct err *e)
 	s->listen_fd = fd;
 	if (fd < 0 || fchmod(fd, 0600) != 0 ||
 	    bind(fd, (const struct sockaddr *)a, sizeof(*a)) != 0)
-		return err_errno(e, -errno, "cannot create control socket '%s'",
+		return err_errno(e, -errno, "cannot create %s '%s'", s->what,
 				 s->path);
 	s->bound = lstat(s->path, &st) == 0;
 	if (s->bound) {
@@ -151,7 +152,7 @@ int
 control_socket_open(struct control_socket *s, const char *path, struct err *e)
 {
 	struct sockaddr_un a;
-	int rc = make_address(&a, path, e);
+	int rc = make_address(s, &a, path, e);
 
 	if (rc != 0)
 		return rc;
@@ -186,5 +187,5 @@ control_socket_close(struct control_socket *s)
 	}
 	free(s->path);
 	free(s->lock_path);
-	control_socket_init(s);
+	control_socket_init(s, s->what);
 }

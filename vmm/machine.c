@@ -8,6 +8,7 @@
 
 #include "vmm/acpi_tables.h"
 #include "vmm/control.h"
+#include "vmm/devtest.h"
 #include "vmm/machine_int.h"
 
 #define NOLAPIC "nolapic"
@@ -76,12 +77,13 @@ open_all(struct machine *m, const struct machine_config *cfg, struct err *e)
 	};
 	int rc;
 
-	if (cfg->kernel == NULL)
+	if (cfg->kernel == NULL && cfg->device_test == NULL)
 		return err_set(e, -EINVAL, "no kernel was given");
 	m->name = strdup(cfg->name != NULL ? cfg->name : "spindle");
 	if (m->name == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	m->no_reboot = cfg->no_reboot;
+	m->device_test = cfg->device_test != NULL;
 	m->memory_bytes = cfg->memory_bytes;
 	rc = ram_init(&m->ram, cfg->memory_bytes, e);
 	if (rc == 0 && !is_soft(m))
@@ -94,12 +96,14 @@ open_all(struct machine *m, const struct machine_config *cfg, struct err *e)
 		return rc;
 	m->irqchip = find_irqchip(m, cfg->no_lapic);
 	rc = board_init(m, cfg, e);
-	if (rc == 0)
+	if (rc == 0 && !m->device_test)
 		rc = open_boot(m, cfg, e);
 	if (rc == 0)
 		rc = machine_reset(m, e);
 	if (rc == 0 && cfg->ctl_path != NULL)
 		rc = control_open(&m->control, cfg->ctl_path, m, e);
+	if (rc == 0 && m->device_test)
+		rc = devtest_open(&m->devtest, cfg->device_test, m, e);
 	return rc;
 }
 
@@ -129,10 +133,15 @@ int
 machine_open(struct machine **out, const struct machine_config *cfg,
 	     struct err *e)
 {
+	const char *driver = cfg->driver != NULL ? cfg->driver : "auto";
 	const struct hv_ops *ops;
 	char why[200] = "";
-	int rc =
-	    hv_choose(&ops, cfg->driver != NULL ? cfg->driver : "auto", why, e);
+	int rc;
+
+	/* one whose interrupt controllers are the board's; it never runs */
+	if (cfg->device_test != NULL)
+		driver = "soft";
+	rc = hv_choose(&ops, driver, why, e);
 
 	if (rc == 0)
 		rc = machine_open_ops(out, cfg, ops, e);
@@ -152,6 +161,7 @@ machine_close(struct machine *m)
 {
 	if (m == NULL)
 		return;
+	devtest_close(m->devtest);
 	control_close(m->control);
 	boot_close(m->boot);
 	board_release(m);
@@ -175,6 +185,8 @@ machine_reset(struct machine *m, struct err *e)
 	m->halted = false;
 	ram_clear(&m->ram);
 	board_reset(m);
+	if (m->device_test)
+		return 0;
 	rc = boot_load(m->boot, &m->ram, ACPI_TABLES_GPA, &s, e);
 	if (rc != 0)
 		return rc;
@@ -210,7 +222,7 @@ machine_run(struct machine *m, struct machine_end *end)
 	/* a guest's timer interrupt is late by what the host's sleep is late */
 	(void)prctl(PR_SET_TIMERSLACK, 1UL);
 	mail_begin(&m->mail);
-	if (!m->paused)
+	if (!m->paused && !m->device_test)
 		vclock_start(&m->clock);
 	vcpu_loop(m);
 	vclock_stop(&m->clock);
@@ -251,7 +263,7 @@ do_continue(void *ctx, void *arg)
 
 	(void)arg;
 	m->paused = false;
-	if (m->mail.open && !m->ended)
+	if (m->mail.open && !m->ended && !m->device_test)
 		vclock_start(&m->clock);
 }
 

@@ -34,6 +34,10 @@ struct machine_config {
 	const char *append;   /* kernel command line, may be NULL */
 	bool no_reboot;	      /* a guest's reboot ends the run */
 	const char *ctl_path; /* control socket, may be NULL */
+	/* Device-test socket, may be NULL. With one there is no processor: no
+	 * kernel, no driver, and the virtual clock is stepped by hand
+	 * (docs/device-test.md). The machine ends with its client. */
+	const char *device_test;
 	struct chardev *serial[MACHINE_SERIALS]; /* NULL: unconnected */
 };
 

@@ -13,7 +13,7 @@
  *       run() is not called while it is.
  *  [I3] window is what the driver was last told by request_irq_window().
  *  [I4] the clock stands still exactly while paused, and outside of
- *       machine_run().
+ *       machine_run(); always in a device test, which steps it.
  */
 #ifndef VMM_MACHINE_INT_H
 #define VMM_MACHINE_INT_H
@@ -23,6 +23,7 @@
 #include "driver/hv.h"
 #include "vmm/acpi_pm.h"
 #include "vmm/boot.h"
+#include "vmm/fw_cfg.h"
 #include "vmm/i440fx.h"
 #include "vmm/i8042.h"
 #include "vmm/i8254.h"
@@ -41,6 +42,7 @@
 #include "vmm/vtimer.h"
 
 struct control;
+struct devtest;
 
 /* Where interrupts are decided. */
 enum irqchip {
@@ -53,6 +55,7 @@ struct machine {
 	/* configuration */
 	char *name;	  /* [const] */
 	bool no_reboot;	  /* [const] */
+	bool device_test; /* [const] no processor, no kernel */
 	char why[200];	  /* [const] the driver's choice */
 	u64 memory_bytes; /* [const] */
 
@@ -72,6 +75,7 @@ struct machine {
 	atomic_bool quit;	 /* [atomic] set before mail_wake(), read after
 				    mail_woken(); seq_cst */
 	struct control *control; /* [const] NULL without control socket */
+	struct devtest *devtest; /* [const] NULL but in a device test */
 
 	/* buses */
 	struct ram ram;
@@ -93,6 +97,7 @@ struct machine {
 	struct lapic lapic;
 	struct ioapic ioapic;
 	struct serial serial[MACHINE_SERIALS];
+	struct fw_cfg fw_cfg; /* in a device test */
 
 	struct boot *boot;
 };

@@ -115,6 +115,10 @@ ready(struct machine *m)
 			continue;
 		}
 		vtimers_run(&m->timers);
+		if (unlikely(m->device_test)) {
+			mail_sleep(&m->mail, UINT64_MAX);
+			continue;
+		}
 		deliver(m);
 		if (!m->halted)
 			return true;
