@@ -58,10 +58,10 @@ struct ioreq {
 
 	/* the pool's */
 	struct list link;
-	u64 moved_bytes; /* transferred so far */
+	struct iopool *pool;
 	u64 start_ns;
 	u32 state;
-	s32 slot;
+	bool has_turn; /* to flush the file */
 };
 
 struct iopool_config {
@@ -95,7 +95,8 @@ void iopool_forget_file(struct iopool *p, struct hostfile *f);
 void iopool_submit(struct iopool *p, struct ioreq *const *reqs, unsigned count);
 
 /* A request that has not begun is done with -ECANCELED, soon and on a thread
- * of the pool; one that has begun goes on. */
+ * of the pool; one that has begun goes on. Harmless on one that is done, while
+ * its memory is there. */
 void iopool_cancel(struct iopool *p, struct ioreq *r);
 
 /* Waits until every request submitted before is done. Not from done(). */

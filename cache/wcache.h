@@ -11,10 +11,16 @@
  *          What was written stays in memory until a flush after it succeeded
  *          (disk-rules 11): dirty, then unsynced, then clean. Both of the
  *          former are bounded; a writer that is ahead of the store waits.
+ *          Write-back begins when a quarter of the bound is dirty, at a flush,
+ *          and under pressure. There is no timer: what an idle guest never
+ *          flushed stays in memory, as in a drive's cache, until a flush.
+ *          A large discard goes to the store at once; it is done when the
+ *          store has it, and durable after a flush (disk-rules 19).
  * Model:   disk-rules 1-19 (cited by number in the code).
  * Units:   lba and count in 512-byte sectors; memory in bytes.
  * Threads: wcache_submit() from any thread, with no lock held that done()
- *          takes. done() runs on a thread of the I/O pool with no lock held.
+ *          takes. done() runs on a thread of the I/O pool with no lock held
+ *          (or inside the submit of a store that is done there).
  *          Requests of different submits that overlap in time and in LBA have
  *          no order; those done before another is submitted have (disk-rules
  *          3, 4).
@@ -75,9 +81,9 @@ struct wcache_req {
 
 	/* the cache's */
 	struct list link;
-	u32 state, pending;
+	u32 state;
+	u32 limit; /* sectors of its next read past the cache; 0: none yet */
 	u64 at_lba, generation;
-	struct store_req io;
 };
 
 struct wcache_config {
