@@ -5,6 +5,8 @@
 # usage: fetch.sh kernel META DIR     DIR/boot/..., DIR/lib/modules/..., and
 #                                     DIR/release, the kernel's release
 #        fetch.sh busybox DIR         DIR/busybox
+#        fetch.sh packages LIST DIR   DIR: the packages that the file LIST
+#                                     names, all in one tree
 #
 # Packages are downloaded into build/guest/dl and unpacked, never installed.
 # A package that is already there is used as it is, so a second run needs no
@@ -39,11 +41,17 @@ know_package() {
 		"configured"
 }
 
-# Prints the path of a package's file, downloading it first if need be.
-package() {
+# Prints the path of a package's file when it is there.
+have() {
 	for deb in "$dl/$1"_*_amd64.deb; do
 		[ -f "$deb" ] && echo "$deb" && return 0
 	done
+	return 1
+}
+
+# Prints the path of a package's file, downloading it first if need be.
+package() {
+	have "$1" && return 0
 	know_package "$1"
 	mkdir -p "$dl/part.$1"
 	(cd "$dl/part.$1" && apt-get download -qq -o APT::Sandbox::User=root \
@@ -113,6 +121,54 @@ fetch_busybox() {
 	mv "$1.part" "$1"
 }
 
+# Downloads, in one go, what is missing of many packages: apt takes a second
+# to start. Since Debian 13 the names of some libraries end in t64.
+download_missing() {
+	missing=
+	for name; do
+		have "$name" >/dev/null || have "${name}t64" >/dev/null ||
+			missing="$missing $name"
+	done
+	[ -n "$missing" ] || return 0
+	know_package "${missing##* }"
+	set --
+	for name in $missing; do
+		if apt-cache show "$name:amd64" 2>/dev/null | grep -q .; then
+			set -- "$@" "$name:amd64"
+		else
+			set -- "$@" "${name}t64:amd64"
+		fi
+	done
+	rm -rf "$dl/part.many"
+	mkdir "$dl/part.many"
+	(cd "$dl/part.many" && apt-get download -qq \
+		-o APT::Sandbox::User=root "$@" >&2) ||
+		fail "cannot download the packages$missing; is there a network?"
+	mv "$dl/part.many/"*.deb "$dl/"
+	rmdir "$dl/part.many"
+}
+
+# One tree, whether a release keeps its libraries in /lib or in /usr/lib.
+fetch_packages() {
+	rm -rf "$2.part"
+	mkdir -p "$2.part/usr/bin" "$2.part/usr/sbin" "$2.part/usr/lib"
+	for dir in bin sbin lib lib64; do
+		ln -s "usr/${dir%64}" "$2.part/$dir"
+	done
+	names=$(sed 's/#.*//' "$1")
+	# shellcheck disable=SC2086
+	download_missing $names
+	for name in $names; do
+		deb=$(have "$name") || deb=$(have "${name}t64")
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -x -C "$2.part" --keep-directory-symlink \
+				--exclude './usr/share/*' ||
+			fail "cannot unpack '$deb'; remove it and try again"
+	done
+	rm -rf "$2"
+	mv "$2.part" "$2"
+}
+
 PATH=$PATH:/usr/sbin:/sbin
 need apt-get apt
 need dpkg-deb dpkg
@@ -126,5 +182,6 @@ kernel)
 	fetch_kernel "$2" "$3"
 	;;
 busybox) fetch_busybox "$2" ;;
-*) fail "usage: fetch.sh kernel META DIR | busybox DIR" ;;
+packages) fetch_packages "$2" "$3" ;;
+*) fail "usage: fetch.sh kernel META DIR | busybox DIR | packages LIST DIR" ;;
 esac

@@ -59,8 +59,37 @@ $G/mkcpio: guest/mkcpio.c base/bits.h | $(DEPS)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -std=gnu11 -O2 $(WARN) -I. -D_GNU_SOURCE -o $@ $<
 
+# The guest with disk tools, a list of its own: SPINDLE_GUESTS=build/guest/tools.
+TOOLS_BIN := $G/tools/bin/diskop
+
+check check-long: guest-tools
+
+guest-tools: $G/tools/guests.tsv ## make the guest with fio and other disk tools
+
+$G/tools/guests.tsv: guest/disk/tools.tsv $G/tools/initrd $G/cloud/vmlinuz
+	@cp $< $@
+
+$G/tools/root/usr/bin/fio: guest/disk/packages guest/fetch.sh | $(DEPS)
+	@mkdir -p $G/tools
+	@guest/fetch.sh packages $< $G/tools/root
+	@touch $@
+
+$G/tools/tree/disk/init: $G/tools/root/usr/bin/fio guest/disk/tree.sh \
+    guest/disk/standin.sh $(wildcard guest/disk/*.sh guest/disk/*.fio)
+	$(call say,TREE)guest/disk/tree.sh $G/tools/root $G/tools/tree
+
+$G/tools/bin/%: guest/disk/%.c base/bits.h | $(DEPS)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(GUEST_CFLAGS) -o $@ $<
+
+$G/tools/initrd: $G/cloud/root/release $G/busybox/busybox $G/agent $G/mkcpio \
+    $(TOOLS_BIN) $G/tools/tree/disk/init guest/image.sh $(wildcard guest/etc/*)
+	$(call say,IMAGE)MORE_MODULES='sg udf' MORE_TREE=$G/tools/tree \
+		guest/image.sh $(<D) $G/busybox/busybox $G/agent $G/mkcpio \
+		$(TOOLS_BIN) >$@.part && mv $@.part $@
+
 guest-clean: ## forget the guests and what was downloaded for them
 	rm -rf $G
 
-.PHONY: guest guest-clean
+.PHONY: guest guest-tools guest-clean
 .PRECIOUS: $G/%/vmlinuz $G/%/initrd

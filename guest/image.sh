@@ -4,6 +4,8 @@
 #
 # usage: image.sh KERNEL_DIR BUSYBOX AGENT MKCPIO [PROGRAM ...] >initramfs
 #
+# MORE_MODULES names modules, and MORE_TREE a directory, that come on top.
+#
 # The archive is not compressed: unpacking it is a copy, and inflating it
 # would run on what may be a software CPU (docs/guest.md has the figures).
 # The same inputs give the same bytes.
@@ -18,7 +20,8 @@ modules=$kernel_dir/lib/modules/$release
 
 # What a guest can load. Each brings what it depends on.
 wanted='ata_piix ata_generic sd_mod sr_mod loop button
-	ext4 xfs btrfs isofs'
+	ext4 xfs btrfs isofs '${MORE_MODULES-}
+tree=${MORE_TREE-}
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -80,15 +83,33 @@ base() {
 	"$busybox" --list-full | sort -u | while read -r applet; do
 		case $applet in
 		bin/busybox | sbin/init | linuxrc) ;;
-		*) echo "link /$applet /bin/busybox" ;;
+		*) [ -n "$tree" ] && [ -e "$tree/usr/sbin/${applet##*/}" ] ||
+			echo "link /$applet /bin/busybox" ;;
 		esac
 	done
 	echo "file /etc/passwd 0644 guest/etc/passwd"
 	echo "file /etc/group 0644 guest/etc/group"
 }
 
+# Everything below MORE_TREE, programs in front of busybox's of the same name.
+tree() {
+	(cd "$tree" && find . -mindepth 1 | sort) | while read -r name; do
+		name=${name#.}
+		if [ -L "$tree$name" ]; then
+			echo "link $name $(readlink "$tree$name")"
+		elif [ -d "$tree$name" ]; then
+			echo "dir $name 0755"
+		elif [ -x "$tree$name" ]; then
+			echo "file $name 0755 $tree$name"
+		else
+			echo "file $name 0644 $tree$name"
+		fi
+	done
+}
+
 {
 	base
+	[ -z "$tree" ] || tree
 	for program; do
 		echo "file /usr/bin/${program##*/} 0755 $program"
 	done
