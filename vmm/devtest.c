@@ -176,8 +176,11 @@ serve(void *arg)
 		if (wait_for(d, POLLIN) != 0)
 			d->fd = accept4(d->socket.listen_fd, NULL, NULL,
 					SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (d->fd >= 0)
+	if (d->fd >= 0) {
 		serve_client(d);
+		close(d->fd);
+		d->fd = -1;
+	}
 	if (!atomic_load(&d->stop))
 		machine_quit(d->machine);
 	return NULL;

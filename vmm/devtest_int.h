@@ -40,7 +40,7 @@ struct devtest {
 	u32 irq_told;	 /* [vcpu] levels the client was told */
 
 	/* the serving thread's */
-	int fd; /* the client, -1: none yet */
+	int fd; /* the client, -1: none */
 	size_t in_count;
 	char *in; /* DEVTEST_LINE_MAX bytes */
 };
