@@ -132,9 +132,7 @@ hostfile_open(struct hostfile **out, const char *path,
 		free(f);
 		return err_set(e, -ENOMEM, "no memory to open '%s'", path);
 	}
-	lock_init(&f->lock);
-	cond_init(&f->left);
-	list_init(&f->line);
+	hostgates_init(&f->gates);
 	f->fd = f->fd_cached = -1;
 	f->read_only = o->read_only;
 	rc = open_cached(f, o, &created, e);
@@ -161,15 +159,13 @@ hostfile_close(struct hostfile *f)
 {
 	if (!f)
 		return;
-	assert(!f->flushing && list_empty(&f->line));
 	if (f->fd >= 0 && f->fd != f->fd_cached)
 		close(f->fd);
 	if (f->fd_cached >= 0) {
 		hostfile_os_unlock(f->fd_cached);
 		close(f->fd_cached);
 	}
-	cond_destroy(&f->left);
-	lock_destroy(&f->lock);
+	hostgates_release(&f->gates);
 	free(f->path);
 	free(f);
 }
@@ -230,58 +226,6 @@ hostfile_stats(struct hostfile *f)
 	return &f->stats;
 }
 
-/* --- the turn ---------------------------------------------------------- */
-
-bool
-hostfile_turn_take(struct hostfile *f, struct list *waiting,
-		   void (*go)(struct list *))
-{
-	bool mine;
-
-	lock_acquire(&f->lock);
-	mine = !f->flushing;
-	f->flushing = true;
-	if (!mine) {
-		assert(list_empty(&f->line) || f->go == go);
-		f->go = go;
-		list_add_tail(&f->line, waiting);
-	}
-	lock_release(&f->lock);
-	return mine;
-}
-
-/* Who waits in line comes before the threads that wait: those hold nothing
- * up but themselves. */
-void
-hostfile_turn_leave(struct hostfile *f)
-{
-	struct list *next = NULL;
-	void (*go)(struct list *) = NULL;
-
-	lock_acquire(&f->lock);
-	assert(f->flushing);
-	if (list_empty(&f->line)) {
-		f->flushing = false;
-		cond_wake_one(&f->left);
-	} else {
-		next = list_pop(&f->line);
-		go = f->go;
-	}
-	lock_release(&f->lock);
-	if (next)
-		go(next);
-}
-
-static void
-turn_wait(struct hostfile *f)
-{
-	lock_acquire(&f->lock);
-	while (f->flushing)
-		cond_wait(&f->left, &f->lock);
-	f->flushing = true;
-	lock_release(&f->lock);
-}
-
 /* --- blocking access --------------------------------------------------- */
 
 static int
@@ -298,10 +242,14 @@ run(enum hostop_kind kind, struct hostfile *f, u64 off, u64 size_bytes,
 	    .iov_count = count,
 	    .scratch = scratch,
 	};
+	enum hostgate gate;
 
 	hostop_init(&o);
+	gate = hostop_gate(&o);
+	hostgate_enter_wait(&f->gates, gate);
 	while (hostop_next(&o) != HOSTOP_DONE)
 		hostop_done(&o, hostop_call(&o));
+	hostgate_leave(&f->gates, gate);
 	return o.rc;
 }
 
@@ -339,12 +287,7 @@ hostfile_write(struct hostfile *f, u64 off, const void *buf, u64 size_bytes)
 int
 hostfile_flush(struct hostfile *f)
 {
-	int rc;
-
-	turn_wait(f);
-	rc = run(HOSTOP_KIND_FLUSH, f, 0, 0, NULL, 0);
-	hostfile_turn_leave(f);
-	return rc;
+	return run(HOSTOP_KIND_FLUSH, f, 0, 0, NULL, 0);
 }
 
 int

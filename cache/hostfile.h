@@ -30,9 +30,16 @@
 
 #include "base/bits.h"
 #include "base/err.h"
+#include "base/list.h"
 
 struct fault_set;
 struct hostfile;
+
+/* A place in a queue for a file: cache/hostgate_int.h. */
+struct hostfile_waiter {
+	struct list link;
+	void (*go)(struct hostfile_waiter *w);
+};
 
 struct hostfile_options {
 	bool read_only;

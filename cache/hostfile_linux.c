@@ -48,7 +48,7 @@ direct_align(int fd, u32 *align_bytes)
 	if (sx.stx_dio_offset_align == 0)
 		return -ENOTSUP;
 	*align_bytes = MAX(sx.stx_dio_offset_align, sx.stx_dio_mem_align);
-	*align_bytes = MAX(*align_bytes, 512U);
+	*align_bytes = MAX(*align_bytes, 512U); /* memory, too */
 	return (*align_bytes & (*align_bytes - 1)) == 0 ? 0 : -ENOTSUP;
 }
 

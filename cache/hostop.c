@@ -43,6 +43,17 @@ moves_data(const struct hostop *o)
 	return o->kind == HOSTOP_KIND_READ || o->kind == HOSTOP_KIND_WRITE;
 }
 
+static bool
+is_aligned(const struct hostop *o, u64 off, u64 size_bytes,
+	   const struct iovec *iov, unsigned iov_count)
+{
+	u64 all = off | size_bytes;
+
+	for (unsigned i = 0; i < iov_count; i++)
+		all |= (u64)(uintptr_t)iov[i].iov_base | iov[i].iov_len;
+	return (all & (o->f->align_bytes - 1)) == 0;
+}
+
 void
 hostop_init(struct hostop *o)
 {
@@ -62,6 +73,22 @@ hostop_init(struct hostop *o)
 		end(o, -EINVAL);
 	else if (o->size_bytes == 0)
 		end(o, 0);
+	o->cached = !is_aligned(o, o->off, o->size_bytes, o->iov,
+				moves_data(o) ? o->iov_count : 0);
+}
+
+/* Steps of a write keep to what this says: see step_transfer(). */
+enum hostgate
+hostop_gate(const struct hostop *o)
+{
+	if (o->ended)
+		return GATE_NONE;
+	if (o->kind == HOSTOP_KIND_FLUSH)
+		return GATE_FLUSH;
+	if (!o->f->direct ||
+	    (o->kind != HOSTOP_KIND_WRITE && o->kind != HOSTOP_KIND_ZERO))
+		return GATE_NONE;
+	return o->cached ? GATE_CACHED : GATE_UNCACHED;
 }
 
 /* --- the next step ----------------------------------------------------- */
@@ -90,23 +117,19 @@ ask_faults(struct hostop *o)
 				o->size_bytes - o->moved_bytes);
 }
 
-static bool
-is_aligned(const struct hostop *o)
-{
-	u64 all = o->step_off | o->step_bytes;
-
-	for (unsigned i = 0; i < o->step_iov_count; i++)
-		all |= (u64)(uintptr_t)o->step_iov[i].iov_base |
-		       o->step_iov[i].iov_len;
-	return (all & (o->f->align_bytes - 1)) == 0;
-}
-
-/* The rest of a transfer, or as much of it as a fault lets through. */
+/* The rest of a transfer, or as much of it as a fault lets through. An
+ * uncached write stays aligned, so that it stays uncached; a read may meet an
+ * end of file that is not. */
 static void
 step_transfer(struct hostop *o)
 {
+	u64 some = o->verdict.max_bytes;
+
 	o->step = o->kind == HOSTOP_KIND_READ ? HOSTOP_READ : HOSTOP_WRITE;
-	o->step_bytes = MIN(o->step_bytes, o->verdict.max_bytes);
+	if (!o->cached)
+		some =
+		    MAX(ALIGN_DOWN(some, o->f->align_bytes), o->f->align_bytes);
+	o->step_bytes = MIN(o->step_bytes, some);
 	o->step_iov = o->iov;
 	o->step_iov_count = o->iov_count;
 	if (o->step_bytes != o->size_bytes) {
@@ -116,7 +139,10 @@ step_transfer(struct hostop *o)
 		o->step_iov = o->scratch;
 		assert(o->step_iov_count != 0);
 	}
-	o->fd = !o->cached && is_aligned(o) ? o->f->fd : o->f->fd_cached;
+	if (o->kind == HOSTOP_KIND_READ &&
+	    !is_aligned(o, o->step_off, o->step_bytes, NULL, 0))
+		o->cached = true;
+	o->fd = o->cached ? o->f->fd_cached : o->f->fd;
 }
 
 static void
@@ -132,7 +158,7 @@ step_zeros(struct hostop *o)
 		    (struct iovec){zeros, MIN(left, (u64)ZEROS_BYTES)};
 	o->step_iov = o->scratch;
 	o->step_iov_count = n;
-	o->fd = !o->cached && is_aligned(o) ? o->f->fd : o->f->fd_cached;
+	o->fd = o->cached ? o->f->fd_cached : o->f->fd;
 }
 
 enum hostop_step
@@ -227,8 +253,7 @@ goes_on(struct hostop *o, s64 res)
 	if (o->step == HOSTOP_ZERO &&
 	    (res == -EOPNOTSUPP || res == -ENOSYS || res == -EINVAL))
 		return o->by_hand = true;
-	if (res == -EINVAL && o->fd != o->f->fd_cached && !o->cached &&
-	    (o->step == HOSTOP_READ || o->step == HOSTOP_WRITE))
+	if (res == -EINVAL && o->step == HOSTOP_READ && !o->cached)
 		return o->cached = true;
 	return false;
 }

@@ -12,7 +12,7 @@
  *              while (hostop_next(o) != HOSTOP_DONE)
  *                      hostop_done(o, make the call that o->step names);
  *
- *          A flush needs the turn of its file meanwhile (hostfile_int.h).
+ *          inside of the gate that hostop_gate() names.
  * Units:   bytes.
  * Threads: one at a time for each hostop.
  * Owns:    nothing.
@@ -60,7 +60,7 @@ struct hostop {
 	u64 moved_bytes;
 	bool ended;
 	bool judged;  /* verdict is for the access that is next */
-	bool cached;  /* the file system refused an uncached access */
+	bool cached;  /* through the page cache: it is not aligned */
 	bool by_hand; /* it cannot zero: zeros are written */
 	unsigned again;
 	struct fault_verdict verdict;
@@ -76,6 +76,9 @@ struct hostop {
 
 /* Fills in what the caller does not: begins. */
 void hostop_init(struct hostop *o);
+
+/* Through which gate of the file it must go (hostgate_int.h). */
+enum hostgate hostop_gate(const struct hostop *o);
 
 enum hostop_step hostop_next(struct hostop *o);
 

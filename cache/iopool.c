@@ -165,7 +165,8 @@ enter_locked(struct iopool *p, struct ioreq *r) REQUIRES(p->lock)
 {
 	r->pool = p;
 	r->rc = 0;
-	r->has_turn = false;
+	r->inside = false;
+	r->moved_bytes = 0;
 	r->state = IOREQ_LINE | (p->epoch ? IOREQ_EPOCH : 0);
 	p->in_epoch[p->epoch]++;
 	if (p->present++ >= p->width)
@@ -217,15 +218,15 @@ iopool_cancel(struct iopool *p, struct ioreq *r)
 		p->ops->wake(p);
 }
 
-/* The turn of a file came to a request that waits for it. */
+/* A request that waited is inside the gate of its file. */
 static void
-turn_came(struct list *waiting)
+gate_opened(struct hostfile_waiter *w)
 {
-	struct ioreq *r = LIST_ENTRY(waiting, struct ioreq, link);
+	struct ioreq *r = CONTAINER_OF(w, struct ioreq, waiter);
 	struct iopool *p = r->pool;
 	bool wake;
 
-	r->has_turn = true;
+	r->inside = true;
 	lock_acquire(&p->lock);
 	list_add_tail(&p->first, &r->link);
 	wake = p->ops->more_locked(p, 1);
@@ -259,15 +260,10 @@ iopool_begin(struct ioreq *r, struct hostop *o, struct iovec *scratch)
 	};
 
 	if (r->state & IOREQ_ENDED || r->op == IO_CALL) {
-		iopool_finish(r, r->rc);
+		iopool_finish(r, r->rc, 0);
 		return false;
 	}
 	assert((unsigned)r->op < ARRAY_SIZE(kinds));
-	if (r->op == IO_FLUSH && !r->has_turn) {
-		if (!hostfile_turn_take(r->file, &r->link, turn_came))
-			return false;
-		r->has_turn = true;
-	}
 	o->kind = kinds[r->op];
 	o->eof_zero = (r->flags & IO_EOF_ZERO) != 0;
 	o->f = r->file;
@@ -277,6 +273,14 @@ iopool_begin(struct ioreq *r, struct hostop *o, struct iovec *scratch)
 	o->iov_count = r->iov_count;
 	o->scratch = scratch;
 	hostop_init(o);
+	if (r->inside)
+		return true;
+	/* Out of the gate's queue, r may be done before this returns. */
+	r->gate = hostop_gate(o);
+	r->waiter.go = gate_opened;
+	if (!hostgate_enter(&r->file->gates, r->gate, &r->waiter))
+		return false;
+	r->inside = true;
 	return true;
 }
 
@@ -300,18 +304,19 @@ iopool_step_done(const struct ioreq *r, struct hostop *o, s64 res)
 
 /* done() may free r or submit it again: nothing of r is read after it. */
 void
-iopool_finish(struct ioreq *r, int rc)
+iopool_finish(struct ioreq *r, int rc, u64 moved_bytes)
 {
 	struct iopool *p = r->pool;
 	unsigned epoch = r->state & IOREQ_EPOCH ? 1 : 0;
 
 	assert((r->state & IOREQ_STATE) == IOREQ_TAKEN && rc <= 0);
 	TRACE(io_done, r->id, r->op, -rc, clock_now_ns() - r->start_ns);
-	if (r->has_turn)
-		hostfile_turn_leave(r->file);
+	if (r->inside)
+		hostgate_leave(&r->file->gates, r->gate);
 	lock_acquire(&p->lock);
 	r->state = IOREQ_IDLE;
 	r->rc = rc;
+	r->moved_bytes = moved_bytes;
 	p->present--;
 	p->stats.finished++;
 	p->stats.failed += rc != 0;

@@ -55,13 +55,16 @@ struct ioreq {
 
 	/* the answer */
 	int rc;
+	u64 moved_bytes; /* from the start on, before an error */
 
 	/* the pool's */
 	struct list link;
+	struct hostfile_waiter waiter;
 	struct iopool *pool;
 	u64 start_ns;
 	u32 state;
-	bool has_turn; /* to flush the file */
+	u32 gate;    /* of the file */
+	bool inside; /* of that gate */
 };
 
 struct iopool_config {

@@ -3,7 +3,7 @@
  *
  * What:    a request's way through the pool:
  *
- *              submit -> line -> taken -> (waits for the turn of its file)
+ *              submit -> line -> taken -> (waits at a gate of its file)
  *                  |       |                 |
  *                  |       cancel            hostop steps -> finish -> done()
  *                  |       v
@@ -57,7 +57,7 @@ struct iopool {
 	struct cond drained; /* an epoch is empty, or draining ended */
 
 	struct list first; /* [lock] taken before those in line: cancelled, or
-			      with the turn of their file */
+			      inside the gate of their file */
 	struct list line;  /* [lock] */
 	unsigned width;	   /* [const] requests at the host at once */
 	unsigned present;  /* [lock] submitted and not finished */
@@ -82,13 +82,13 @@ void iopool_release(struct iopool *p);
 struct ioreq *iopool_take_locked(struct iopool *p) REQUIRES(p->lock);
 
 /* Makes o of a request that was taken. True: run its steps, then
- * iopool_finish(r, o->rc). False: it waits for its turn and will be taken
+ * iopool_finish(). False: it waits at a gate of its file and will be taken
  * again, or is finished already; o is free. */
 bool iopool_begin(struct ioreq *r, struct hostop *o,
 		  struct iovec *scratch) MUST_CHECK;
 
 /* Calls done(). No lock may be held. */
-void iopool_finish(struct ioreq *r, int rc);
+void iopool_finish(struct ioreq *r, int rc, u64 moved_bytes);
 
 void iopool_count_call(struct iopool *p);
 

@@ -56,7 +56,7 @@ run(struct ioreq *r, struct iovec *scratch)
 		iopool_count_call(p);
 		iopool_step_done(r, &o, hostop_call(&o));
 	}
-	iopool_finish(r, o.rc);
+	iopool_finish(r, o.rc, o.moved_bytes);
 }
 
 static struct ioreq *

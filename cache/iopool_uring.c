@@ -326,6 +326,7 @@ static void
 advance(struct iouring *u, struct slot *s)
 {
 	struct ioreq *r = s->r;
+	u64 moved_bytes;
 	int rc;
 
 	if (hostop_next(&s->o) != HOSTOP_DONE) {
@@ -334,9 +335,10 @@ advance(struct iouring *u, struct slot *s)
 		return;
 	}
 	rc = s->o.rc;
+	moved_bytes = s->o.moved_bytes;
 	s->r = NULL;
 	u->spare[u->spare_count++] = (unsigned)(s - u->slots);
-	iopool_finish(r, rc);
+	iopool_finish(r, rc, moved_bytes);
 }
 
 /* Is the first in line one that can go on now? Without a spare slot only a
