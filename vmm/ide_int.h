@@ -81,11 +81,14 @@
 #define BM_INTR	     0x04
 #define BM_CAPABLE   0x60
 
+#define IDE_FIRMWARE	 "0.1.0"
 #define IDE_MULTIPLE_MAX 16
 #define IDE_BUFFER_BYTES (IDE_MULTIPLE_MAX * DISK_SECTOR_BYTES)
 #define IDE_PIECES_MAX	 8192 /* a PRD table is at most 64 KiB */
 #define IDE_REQUESTS	 8    /* of a channel; all but one are dropped */
+#define IDE_TRIM_BLOCKS	 8    /* sectors of DATA SET MANAGEMENT */
 #define IDE_ERRORS_MAX	 5    /* in the SMART error log */
+#define IDE_TESTS_MAX	 21   /* in the self-test log */
 #define IDE_LBA28_MAX	 0x0fffffffU
 
 enum ide_phase {
@@ -113,6 +116,12 @@ struct ide_error_entry {
 	u16 life_hours;
 };
 
+struct ide_test_entry {
+	u8 number, status;
+	u16 life_hours;
+	u64 lba;
+};
+
 struct ide_drive_state {
 	struct ide_reg features, count, lba[3];
 	u8 device, status, error;
@@ -133,7 +142,10 @@ struct ide_drive_state {
 	/* SMART */
 	bool smart, autosave;
 	u8 test_status, test_number;
-	u64 test_lba; /* next to be verified; the end: no test is running */
+	bool test_captive;	/* its command waits for it */
+	u64 test_lba, test_end; /* what is still to be verified */
+	u32 test_count, test_bad;
+	struct ide_test_entry test_log[IDE_TESTS_MAX]; /* ring */
 	/* errors since power-on */
 	u32 error_count;
 	struct ide_error_entry error_log[IDE_ERRORS_MAX]; /* ring */
@@ -149,6 +161,7 @@ struct ide_drive {
 	struct ide_packet packet; /* ops NULL: no packet device */
 	struct disk_req test;	  /* of the self-test */
 	bool testing;		  /* test is at the disk */
+	bool test_stale;	  /* ... and nobody waits for it any more */
 };
 
 /* One slot for a request at the disk. */
@@ -186,14 +199,18 @@ struct ide_dma {
 
 /* The command that runs, beyond its row. */
 struct ide_job {
-	u64 id;	   /* in the trace */
-	u64 lba;   /* of the sector that comes next */
-	u32 count; /* sectors still to be moved */
-	u32 block; /* of these, by the request or DRQ block that runs */
-	u32 step;  /* for commands with several steps */
-	bool ext;  /* 48-bit registers */
+	u64 id; /* in the trace */
+	u8 opcode;
+	u8 status;	 /* to be told when the delay is over */
+	enum disk_op op; /* of the request that runs or ran last */
+	u64 lba;	 /* of the sector that comes next */
+	u32 count;	 /* sectors still to be moved */
+	u32 block;	 /* of these, by the request or DRQ block that runs */
+	u32 step;	 /* for commands with several steps */
+	bool ext;	 /* 48-bit registers */
 	bool packet_dma;
-	u16 limit; /* byte count limit of PACKET */
+	bool moving; /* a loop of the command runs further down the stack */
+	u16 limit;   /* byte count limit of PACKET */
 };
 
 struct ide_row;
@@ -302,6 +319,10 @@ void ide_fail_errno(struct ide_drive *d, int error, u64 error_lba);
 /* Without INTRQ, where the standard wants none. */
 void ide_end_silent(struct ide_drive *d, u8 status);
 
+void ide_end_moved(struct ide_drive *d);
+
+void ide_delay_over(void *channel);
+
 /* The command is forgotten; its request, if any, is dropped. Phase becomes
  * BUSY; the caller says what is next. */
 void ide_forget(struct ide_channel *c);
@@ -361,10 +382,14 @@ enum ide_dma_got {
 	IDE_DMA_OK,
 	IDE_DMA_SHORT, /* the table ends before: bytes says where */
 	IDE_DMA_ERROR, /* not memory */
+	IDE_DMA_OFF,   /* the PCI function may not master the bus */
 };
 
 /* The next bytes of memory that the PRD table names, into dma.iov. */
 enum ide_dma_got ide_dma_gather(struct ide_channel *c, u64 bytes);
+
+/* Only the first bytes of it. */
+void ide_dma_cut(struct ide_channel *c, u64 bytes);
 
 /* Data went into what dma.iov names: the driver is told. */
 void ide_dma_touched(struct ide_channel *c);
@@ -386,8 +411,8 @@ void ide_dma_short(struct ide_drive *d);
 
 void ide_packet(struct ide_drive *d);
 void ide_packet_moved(struct ide_drive *d);
+void ide_packet_burst(struct ide_drive *d); /* the next DRQ by PIO */
 void ide_packet_identify(struct ide_drive *d);
-void ide_packet_abort_identify(struct ide_drive *d);
 void ide_device_reset(struct ide_drive *d);
 
 /* The device has, or wants, size_bytes (not 0) at data, which stay until
@@ -429,7 +454,8 @@ void ide_set_max(struct ide_drive *d);
 
 void ide_smart(struct ide_drive *d);
 void ide_smart_moved(struct ide_drive *d);
-void ide_smart_done(struct ide_drive *d, int error, u64 error_lba);
+
+void ide_smart_reset(struct ide_drive *d, bool hard);
 
 /* The background self-test takes its next step. */
 void ide_smart_step(void *ide);

@@ -96,6 +96,18 @@ pio_write(struct pio *p, u16 port, unsigned size_bytes, u32 v)
 	write_at(p, port, size_bytes, v);
 }
 
+/* What the device takes in one piece of the items that are left. */
+static u32
+string_at(struct pio *p, struct vm_exit *x, u8 *item, u32 count)
+{
+	struct pio_region *r = find(p, x->io.port, x->io.size_bytes);
+
+	if (count < 2 || r == NULL || r->string == NULL)
+		return 0;
+	return r->string(r->dev, x->io.port, x->io.size_bytes, x->io.write,
+			 item, count);
+}
+
 void
 pio_exit(struct pio *p, struct vm_exit *x)
 {
@@ -104,9 +116,13 @@ pio_exit(struct pio *p, struct vm_exit *x)
 
 	assert(size_bytes == 1 || size_bytes == 2 || size_bytes == 4);
 	for (u32 i = 0; i < x->io.count; i++, item += size_bytes) {
-		u32 v = 0;
+		u32 v = 0, n = string_at(p, x, item, x->io.count - i);
 
-		if (x->io.write) {
+		assert(n <= x->io.count - i);
+		if (n != 0) {
+			i += n - 1;
+			item += (size_t)(n - 1) * size_bytes;
+		} else if (x->io.write) {
 			memcpy(&v, item, size_bytes);
 			write_at(p, x->io.port, size_bytes, v);
 		} else {

@@ -24,6 +24,12 @@
 typedef u32 (*pio_read_fn)(void *dev, u16 port, unsigned size_bytes);
 typedef void (*pio_write_fn)(void *dev, u16 port, unsigned size_bytes, u32 v);
 
+/* The first items of a string instruction at once: as many of count as the
+ * device likes, which are returned. For the rest it is asked again; after 0
+ * the next item goes to read or write. */
+typedef u32 (*pio_string_fn)(void *dev, u16 port, unsigned size_bytes,
+			     bool write, u8 *data, u32 count);
+
 struct pio_region {
 	u16 port;
 	u16 count;	/* ports; 0 marks a free row */
@@ -31,6 +37,7 @@ struct pio_region {
 	pio_read_fn read;
 	pio_write_fn write;
 	void *dev;
+	pio_string_fn string; /* may be NULL */
 };
 
 struct pio {
