@@ -52,10 +52,36 @@ keep_whole(struct diff_case *c)
 		c->in.rip -= DIFF_PAGE;
 }
 
+/* The override that changes nothing for the instruction's memory operand. */
+static u8
+idle_override(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
+{
+	for (unsigned i = 0; i < in->operand_count; i++) {
+		if (ops[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
+			continue;
+		switch (ops[i].mem.segment) {
+		case ZYDIS_REGISTER_ES:
+			return 0x26;
+		case ZYDIS_REGISTER_CS:
+			return 0x2e;
+		case ZYDIS_REGISTER_SS:
+			return 0x36;
+		case ZYDIS_REGISTER_FS:
+			return 0x64;
+		case ZYDIS_REGISTER_GS:
+			return 0x65;
+		default:
+			return 0x3e;
+		}
+	}
+	return 0x3e;
+}
+
 /* F3 selects TZCNT and LZCNT on the host, while the guest ignores it. The
- * host gets DS instead, which it ignores. */
+ * host gets a segment override that it ignores. */
 static bool
-make_alias(struct diff_case *c, const ZydisDecodedInstruction *in)
+make_alias(struct diff_case *c, const ZydisDecodedInstruction *in,
+	   const ZydisDecodedOperand *ops)
 {
 	for (unsigned i = 0; i < in->raw.prefix_count; i++) {
 		if (c->code[i] != 0xf3)
@@ -64,7 +90,7 @@ make_alias(struct diff_case *c, const ZydisDecodedInstruction *in)
 			return false;
 		c->alias_at = (int)i;
 		c->alias_byte = 0xf3;
-		c->code[i] = 0x3e;
+		c->code[i] = idle_override(in, ops);
 	}
 	return c->alias_at >= 0;
 }
@@ -138,7 +164,7 @@ try_form(struct rng *r, const struct diff_forms *f, struct diff_case *c)
 	case DIFF_ALLOWED:
 		break;
 	}
-	if (class == FORM_ALIAS && !make_alias(c, &in))
+	if (class == FORM_ALIAS && !make_alias(c, &in, ops))
 		return false;
 	note_instruction(c, &in);
 	/* parts do not agree on whether these have a ModRM byte */

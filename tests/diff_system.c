@@ -97,6 +97,32 @@ poke_slots(struct diff_case *c, const u64 *slots, unsigned count,
 	diff_poke(c, c->in.gpr[RSP], bytes, count * size_bytes);
 }
 
+/* Now and then a stack that is misaligned, or that reaches a page which cannot
+ * be read or written. */
+static void
+move_stack(struct rng *r, struct diff_case *c)
+{
+	u64 *sp = &c->in.gpr[RSP];
+
+	switch (rng_below(r, 20)) {
+	case 0:
+		*sp += rng_below(r, 8);
+		break;
+	case 1:
+		*sp = DIFF_DATA_VA + rng_below(r, 40);
+		break;
+	case 2:
+		*sp = DIFF_DATA_VA + DIFF_DATA_PAGES * DIFF_PAGE -
+		      rng_below(r, 40);
+		break;
+	case 3:
+		*sp = DIFF_DATA_VA + 2 * DIFF_PAGE + rng_below(r, 40);
+		break;
+	default:
+		break;
+	}
+}
+
 static u64
 frame_flags(struct rng *r)
 {
@@ -160,6 +186,7 @@ make(struct rng *r, struct diff_case *c, const struct row *row)
 	u16 sel = data_selector(r);
 	u8 bytes[16];
 
+	move_stack(r, c);
 	if (row->reg != -2)
 		va = spell_modrm(r, c, row, sel);
 	switch (row->operand) {

@@ -123,6 +123,8 @@ address_of(const struct emitter *e, const ZydisDecodedOperand *m,
 		a->disp = e->in->raw.disp.value;
 	}
 	a->bytes = e->in->address_width / 8;
+	if (!(e->mode & MODE_64))
+		a->disp = (s32)a->disp; /* of 32-bit MOV moffs */
 	a->is_ss = seg == SEG_SS;
 	a->seg_slot = (u8)(SEGB + seg);
 	if (e->mode & MODE_64 && seg != SEG_FS && seg != SEG_GS)
@@ -167,12 +169,36 @@ address_direct(const struct emitter *e, const struct address *a, bool may_index,
 	return true;
 }
 
+/* Compatibility mode, a segment that does not allow everything. */
 static struct memref
-address_computed(struct emitter *e, const struct address *a)
+address_checked(struct emitter *e, const struct address *a,
+		const ZydisDecodedOperand *m)
+{
+	u32 acc = a->is_ss ? ACC_SS : 0;
+	struct uop *u = emit(e, ea_checked);
+
+	if (m->actions & ZYDIS_OPERAND_ACTION_MASK_READ)
+		acc |= ACC_READ;
+	if (m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		acc |= ACC_WRITE;
+	u->base = a->base;
+	u->index = a->index;
+	u->scale = a->scale;
+	u->disp = (s32)a->disp;
+	u->reg = a->seg_slot;
+	u->imm = (s32)(acc | (u32)a->bytes << 8 | (u32)(m->size / 8) << 16);
+	return (struct memref){.base = TMPA, .index = ZERO};
+}
+
+static struct memref
+address_computed(struct emitter *e, const struct address *a,
+		 const ZydisDecodedOperand *m)
 {
 	uop_fn fn = a->bytes == 8 ? ea_64 : ea_32;
 	struct uop *u;
 
+	if (!(e->mode & MODE_64) && e->mode & MODE_CHECK(a->seg_slot - SEGB))
+		return address_checked(e, a, m);
 	if (a->base == RIPB && a->bytes == 8 && !fits32(a->disp)) {
 		u = emit(e, ea_rip64);
 		u->disp = (s32)a->disp;
@@ -198,7 +224,7 @@ address_computed(struct emitter *e, const struct address *a)
 	u->index = a->index;
 	u->scale = a->scale;
 	u->reg = a->seg_slot;
-	u->imm = a->is_ss;
+	u->imm = a->is_ss ? ACC_SS : 0;
 	return (struct memref){.base = TMPA, .index = ZERO};
 }
 
@@ -211,7 +237,7 @@ emit_addr(struct emitter *e, const ZydisDecodedOperand *m)
 	address_of(e, m, &a);
 	if (address_direct(e, &a, false, &out))
 		return out;
-	return address_computed(e, &a);
+	return address_computed(e, &a, m);
 }
 
 struct memref
@@ -223,7 +249,7 @@ emit_addr_x(struct emitter *e, const ZydisDecodedOperand *m)
 	address_of(e, m, &a);
 	if (address_direct(e, &a, true, &out))
 		return out;
-	return address_computed(e, &a);
+	return address_computed(e, &a, m);
 }
 
 void
@@ -326,29 +352,6 @@ emit_helper(struct emitter *e, helper_fn fn, bool ends)
 	u->imm = (s32)(u32)(p >> 32);
 	e->end |= ends;
 	return in;
-}
-
-u64
-insn_ea(const struct soft *c, const struct insn *in)
-{
-	u64 ea =
-	    c->r[in->base] + (c->r[in->index] << in->scale) + (u64)in->disp;
-
-	return in->addrsize == 8 ? ea : in->addrsize == 4 ? (u32)ea : (u16)ea;
-}
-
-u64
-insn_lin(const struct soft *c, const struct insn *in)
-{
-	u64 lin = insn_ea(c, in) + c->seg_base[in->seg];
-
-	return c->mode & MODE_64 ? lin : (u32)lin;
-}
-
-bool
-insn_is_ss(const struct insn *in)
-{
-	return in->seg == SEG_SS;
 }
 
 /* --- one block -------------------------------------------------------- */

@@ -505,7 +505,7 @@ emit_exchange(struct emitter *e, const uop_fn rr[4], const uop_fn m_[4],
 			u = emit(e, ea_64);
 			uop_mem(u, m);
 			u->reg = ZERO; /* no segment */
-			u->imm = m.base == RSP || m.base == RBP;
+			u->imm = m.base == RSP || m.base == RBP ? ACC_SS : 0;
 			m = (struct memref){.base = TMPA, .index = ZERO};
 		}
 		u = emit(e, load_rmw[lg]);
@@ -857,9 +857,13 @@ emit_bswap(struct emitter *e)
 static bool
 emit_touch(struct emitter *e)
 {
-	struct memref m = emit_addr(e, &e->ops[0]);
-	struct uop *u = emit(e, load_b[0]);
+	ZydisDecodedOperand byte = e->ops[0];
+	struct memref m;
+	struct uop *u;
 
+	byte.size = 8;
+	m = emit_addr(e, &byte);
+	u = emit(e, load_b[0]);
 	uop_mem(u, m);
 	u->reg = TMPB;
 	return true;

@@ -144,6 +144,8 @@ emit_x87(struct emitter *e)
 	if (form == NONE || form == ENV)
 		return false;
 	emit_check(e, x87_check);
+	if (!(e->mode & MODE_64))
+		emit(e, x87_pending); /* before what a segment has to say */
 	m = emit_addr_x(e, mem);
 	u = emit(e, form < S2 ? x87_load[form - L2] : x87_store[form - S2]);
 	uop_mem(u, m);

@@ -228,32 +228,19 @@ sse_ready(struct soft *c)
 /* The first four bytes must have addresses before alignment matters; the rest
  * of the image comes after it. */
 static bool
-fx_ready(struct soft *c, const struct insn *in)
+fx_ready(struct soft *c, const struct insn *in, unsigned acc)
 {
-	u64 lin = insn_lin(c, in);
+	u64 lin = insn_lin(c, in, 0);
 
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		soft_raise(c, EXC_NM);
+	else if (!insn_check(c, in, 0, 4, acc))
+		return false;
 	else if (!is_canonical(lin) || !is_canonical(lin + 3))
-		soft_raise_error(c, insn_is_ss(in) ? EXC_SS : EXC_GP, 0);
+		soft_raise_error(c, in->seg == SEG_SS ? EXC_SS : EXC_GP, 0);
 	else if (!fpu_misaligned(c, lin, 4) && (lin & 15))
 		soft_raise_error(c, EXC_GP, 0);
 	return !c->exc.valid;
-}
-
-static unsigned
-acc_ss(const struct insn *in)
-{
-	return insn_is_ss(in) ? ACC_SS : 0;
-}
-
-u64
-fpu_lin(const struct soft *c, const struct insn *in, unsigned off)
-{
-	struct insn at = *in;
-
-	at.disp += off;
-	return insn_lin(c, &at);
 }
 
 /* Whether the image can be accessed: its last byte is asked for first. */
@@ -262,9 +249,8 @@ image_probe(struct soft *c, const struct insn *in, unsigned acc)
 {
 	enum helper_result r;
 
-	acc |= acc_ss(in);
-	r = mem_probe(c, fpu_lin(c, in, FX_BYTES - 1), 1, acc);
-	return r == HELPER_NEXT ? mem_probe(c, insn_lin(c, in), 1, acc) : r;
+	r = insn_probe(c, in, FX_BYTES - 1, 1, acc);
+	return r == HELPER_NEXT ? insn_probe(c, in, 0, 1, acc) : r;
 }
 
 /* How much of the image from FX_XMM(0) on is saved and loaded. */
@@ -279,11 +265,11 @@ xmm_bytes(const struct soft *c)
 enum helper_result
 fpu_fxsave(struct soft *c, const struct insn *in)
 {
-	unsigned end = FX_XMM(0) + xmm_bytes(c), acc = acc_ss(in) | ACC_ANY;
+	unsigned end = FX_XMM(0) + xmm_bytes(c);
 	enum helper_result r;
 	u8 image[FX_BYTES];
 
-	if (!fx_ready(c, in))
+	if (!fx_ready(c, in, ACC_WRITE))
 		return HELPER_FAULT;
 	r = image_probe(c, in, ACC_WRITE);
 	if (r != HELPER_NEXT)
@@ -297,7 +283,7 @@ fpu_fxsave(struct soft *c, const struct insn *in)
 		put_le32(image + FX_FDP + 4, c->x87.ds);
 	}
 	for (unsigned at = 0; at < end; at += 32) {
-		r = mem_write(c, fpu_lin(c, in, at), image + at, 32, acc);
+		r = insn_write(c, in, at, image + at, 32, ACC_ANY);
 		if (r != HELPER_NEXT)
 			return r;
 	}
@@ -307,17 +293,17 @@ fpu_fxsave(struct soft *c, const struct insn *in)
 enum helper_result
 fpu_fxrstor(struct soft *c, const struct insn *in)
 {
-	unsigned bytes = xmm_bytes(c), acc = acc_ss(in) | ACC_ANY;
+	unsigned bytes = xmm_bytes(c);
 	enum helper_result r;
 	u8 image[FX_BYTES];
 
-	if (!fx_ready(c, in))
+	if (!fx_ready(c, in, ACC_READ))
 		return HELPER_FAULT;
 	r = image_probe(c, in, ACC_READ);
 	if (r != HELPER_NEXT)
 		return r;
 	for (unsigned at = 0; at < FX_BYTES; at += 64) {
-		r = mem_read(c, fpu_lin(c, in, at), image + at, 64, acc);
+		r = insn_read(c, in, at, image + at, 64, ACC_ANY);
 		if (r != HELPER_NEXT)
 			return r;
 	}
@@ -352,7 +338,7 @@ fpu_ldmxcsr(struct soft *c, const struct insn *in)
 
 	if (!sse_ready(c))
 		return HELPER_FAULT;
-	r = mem_read(c, insn_lin(c, in), buf, sizeof(buf), acc_ss(in));
+	r = insn_read(c, in, 0, buf, sizeof(buf), 0);
 	if (r != HELPER_NEXT)
 		return r;
 	if (get_le32(buf) & ~MXCSR_MASK) {
@@ -373,5 +359,5 @@ fpu_stmxcsr(struct soft *c, const struct insn *in)
 		return HELPER_FAULT;
 	fpu_mxcsr_out(c);
 	put_le32(buf, mxcsr(c));
-	return mem_write(c, insn_lin(c, in), buf, sizeof(buf), acc_ss(in));
+	return insn_write(c, in, 0, buf, sizeof(buf), 0);
 }

@@ -95,8 +95,8 @@ bool fpu_simd(struct soft *c, s32 stub, void *reg, unsigned reg_bytes, void *rm,
 	      bool sets_flags);
 
 /* Whether #AC is due for an access of so many bytes at lin that wants to be
- * aligned to them; if so, it is recorded. #GP for non-canonical ones comes
- * first. */
+ * aligned to them; if so, it is recorded. #GP for non-canonical ones, and
+ * beyond the end of a segment, comes first. */
 static inline bool
 fpu_misaligned(struct soft *c, u64 lin, unsigned alignment)
 {
@@ -104,15 +104,12 @@ fpu_misaligned(struct soft *c, u64 lin, unsigned alignment)
 
 	if (likely(c->tlb != c->tlb_none) || !(lin & (alignment - 1)) ||
 	    (u64)((s64)(lin << 16) >> 16) != lin ||
-	    (u64)((s64)(last << 16) >> 16) != last)
+	    (u64)((s64)(last << 16) >> 16) != last ||
+	    (!(c->mode & MODE_64) && last >> 32))
 		return false;
 	soft_raise_error(c, EXC_AC, 0);
 	return true;
 }
-
-/* Linear address of the byte at off of a memory operand; offsets wrap at the
- * address size. */
-u64 fpu_lin(const struct soft *c, const struct insn *in, unsigned off);
 
 /* FNINIT */
 void fpu_init(struct soft *c);

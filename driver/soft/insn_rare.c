@@ -3,33 +3,6 @@
 
 #include "driver/soft/sys_int.h"
 
-u64
-reg_get(const struct soft *c, unsigned reg, bool high, unsigned size_bytes)
-{
-	u64 v = c->r[reg] >> (high ? 8 : 0);
-
-	return size_bytes == 8 ? v : v & (BIT(8 * size_bytes) - 1);
-}
-
-void
-reg_set(struct soft *c, unsigned reg, bool high, unsigned size_bytes, u64 v)
-{
-	u64 mask;
-
-	if (size_bytes >= 4) {
-		c->r[reg] = size_bytes == 8 ? v : (u32)v;
-		return;
-	}
-	mask = (size_bytes == 1 ? 0xffULL : 0xffffULL) << (high ? 8 : 0);
-	c->r[reg] = (c->r[reg] & ~mask) | ((v << (high ? 8 : 0)) & mask);
-}
-
-static unsigned
-acc_ss(const struct insn *in)
-{
-	return insn_is_ss(in) ? ACC_SS : 0;
-}
-
 enum helper_result
 insn_ud(struct soft *c, const struct insn *in)
 {
@@ -41,7 +14,7 @@ insn_ud(struct soft *c, const struct insn *in)
 enum helper_result
 insn_lea(struct soft *c, const struct insn *in)
 {
-	reg_set(c, in->modrm_reg, false, in->opsize, insn_ea(c, in));
+	reg_set(c, in->modrm_reg, false, in->opsize, insn_ea(c, in, 0));
 	return HELPER_NEXT;
 }
 
@@ -51,8 +24,7 @@ static enum helper_result
 push(struct soft *c, u64 v, unsigned size)
 {
 	u64 sp = c->r[RSP] - size;
-	enum helper_result res =
-	    mem_write(c, stack_lin(c, sp), &v, size, ACC_SS);
+	enum helper_result res = stack_write(c, sp, &v, size, 0);
 
 	if (res == HELPER_NEXT || res == HELPER_EXIT)
 		stack_set(c, sp);
@@ -63,7 +35,7 @@ static enum helper_result
 read_at(struct soft *c, u64 sp, u64 *v, unsigned size)
 {
 	*v = 0;
-	return mem_read(c, stack_lin(c, sp), v, size, ACC_SS);
+	return stack_read(c, sp, v, size, 0);
 }
 
 /* The r/m operand of PUSH, CALL and JMP. */
@@ -72,7 +44,7 @@ rm_read(struct soft *c, const struct insn *in, u64 *v)
 {
 	*v = 0;
 	if (in->has_mem)
-		return mem_read(c, insn_lin(c, in), v, in->opsize, acc_ss(in));
+		return insn_read(c, in, 0, v, in->opsize, 0);
 	*v = reg_get(c, in->modrm_rm, false, in->opsize);
 	return HELPER_NEXT;
 }
@@ -106,7 +78,7 @@ insn_pop(struct soft *c, const struct insn *in)
 		reg_set(c, in->modrm_rm, false, in->opsize, v);
 		return HELPER_NEXT;
 	}
-	res = mem_write(c, insn_lin(c, in), &v, in->opsize, acc_ss(in));
+	res = insn_write(c, in, 0, &v, in->opsize, 0);
 	if (res == HELPER_FAULT || res == HELPER_RETRY)
 		c->r[RSP] = old;
 	return res;
@@ -121,8 +93,8 @@ insn_pusha(struct soft *c, const struct insn *in)
 	for (unsigned i = 0; i < 8; i++) {
 		u64 v = i == RSP ? sp : c->r[i];
 		enum helper_result res =
-		    mem_write(c, stack_lin(c, sp - (i + 1) * in->opsize), &v,
-			      in->opsize, ACC_SS);
+		    stack_write(c, sp - (i + 1) * in->opsize, &v, in->opsize,
+				0);
 
 		if (res != HELPER_NEXT)
 			return res;
@@ -131,23 +103,35 @@ insn_pusha(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
+/* A fault on the way leaves the registers that were popped, and rSP as it was.
+ */
 enum helper_result
 insn_popa(struct soft *c, const struct insn *in)
 {
-	u64 v[8], sp = c->r[RSP];
+	u64 v, sp = c->r[RSP];
 
 	for (unsigned i = 0; i < 8; i++) {
 		enum helper_result res =
-		    read_at(c, sp + i * in->opsize, &v[7 - i], in->opsize);
+		    read_at(c, sp + i * in->opsize, &v, in->opsize);
 
 		if (res != HELPER_NEXT)
 			return res;
+		if (7 - i != RSP)
+			reg_set(c, 7 - i, false, in->opsize, v);
 	}
-	for (unsigned i = 0; i < 8; i++)
-		if (i != RSP)
-			reg_set(c, i, false, in->opsize, v[i]);
 	stack_set(c, sp + 8 * in->opsize);
 	return HELPER_NEXT;
+}
+
+/* Whether the new top of the stack could be written. */
+static enum helper_result
+touch_top(struct soft *c, u64 sp, unsigned size)
+{
+	u64 off = sp & stack_mask(c);
+
+	if (!seg_check(c, SEG_SS, off, size, ACC_WRITE))
+		return HELPER_FAULT;
+	return mem_probe_write(c, stack_lin(c, sp), size, seg_acc(c, SEG_SS));
 }
 
 /* SDM 2, ENTER: pushes rBP, copies of the old frame pointers, which may lie
@@ -169,11 +153,10 @@ insn_enter(struct soft *c, const struct insn *in)
 		else if (i > 0)
 			v = frame;
 		if (res == HELPER_NEXT)
-			res = mem_write(c, stack_lin(c, frame - i * size), &v,
-					size, ACC_SS);
+			res = stack_write(c, frame - i * size, &v, size, 0);
 	}
 	if (res == HELPER_NEXT)
-		res = mem_probe_write(c, stack_lin(c, end), size, ACC_SS);
+		res = touch_top(c, end, size);
 	if (res != HELPER_NEXT)
 		return res;
 	reg_set(c, RBP, false, size, frame);
@@ -278,19 +261,17 @@ insn_ret_near(struct soft *c, const struct insn *in)
 	return go(c, in, ip);
 }
 
-/* --- single oddities ------------------------------------------------------ */
+/* --- tables and bounds ---------------------------------------------------- */
 
 enum helper_result
 insn_xlat(struct soft *c, const struct insn *in)
 {
-	u64 ea = c->r[RBX] + (u8)c->r[RAX], lin;
+	u64 ea = c->r[RBX] + (u8)c->r[RAX];
 	enum helper_result res;
 	u8 v;
 
 	ea = in->addrsize == 8 ? ea : in->addrsize == 4 ? (u32)ea : (u16)ea;
-	lin = ea + c->seg_base[in->seg];
-	res =
-	    mem_read(c, c->mode & MODE_64 ? lin : (u32)lin, &v, 1, acc_ss(in));
+	res = seg_read(c, in->seg, ea, &v, 1, 0);
 	if (res == HELPER_NEXT)
 		reg_set(c, RAX, false, 1, v);
 	return res;
@@ -300,12 +281,12 @@ enum helper_result
 insn_bound(struct soft *c, const struct insn *in)
 {
 	unsigned n = in->opsize, shift = 64 - 8 * n;
-	u64 lin = insn_lin(c, in), lo = 0, hi = 0;
-	enum helper_result res = mem_read(c, lin, &lo, n, acc_ss(in));
+	u64 lo = 0, hi = 0;
+	enum helper_result res = insn_read(c, in, 0, &lo, n, 0);
 	s64 v = (s64)(c->r[in->modrm_reg] << shift) >> shift;
 
 	if (res == HELPER_NEXT)
-		res = mem_read(c, (u32)(lin + n), &hi, n, acc_ss(in));
+		res = insn_read(c, in, n, &hi, n, 0);
 	if (res != HELPER_NEXT)
 		return res;
 	if (v < (s64)(lo << shift) >> shift ||
@@ -324,53 +305,91 @@ insn_salc(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
-/* SF, ZF, PF of a byte. */
+/* --- decimal arithmetic --------------------------------------------------- */
+
+/* What manuals call undefined among the flags is that of the one addition or
+ * subtraction by which AMD parts adjust. */
+
 static u64
-byte_flags(u8 v)
+zsp_flags(u64 v, u64 sign)
 {
-	return (v & 0x80 ? FL_SF : 0) | (v == 0 ? FL_ZF : 0) |
-	       (__builtin_parity(v) ? 0 : FL_PF);
+	return (v & sign ? FL_SF : 0) | (v == 0 ? FL_ZF : 0) |
+	       (__builtin_parity((u8)v) ? 0 : FL_PF);
 }
 
+/* OF of a + by or, when subtract is set, a - by; out is the result. */
+static u64
+overflow(u64 a, u64 by, u64 out, bool subtract, u64 sign)
+{
+	u64 other = subtract ? a ^ by : a ^ ~by;
+
+	return (a ^ out) & other & sign ? FL_OF : 0;
+}
+
+static bool
+adjusts_low(const struct soft *c)
+{
+	return (c->r[RAX] & 15) > 9 || (flags_arith(c) & FL_AF);
+}
+
+/* DAA, DAS */
 static u64
 decimal_adjust(struct soft *c, bool subtract)
 {
-	u64 fl = flags_arith(c), out = 0;
-	u8 al = (u8)c->r[RAX], old = al;
+	u8 al = (u8)c->r[RAX], by = 0, out;
+	u64 fl = 0;
 
-	if ((al & 15) > 9 || (fl & FL_AF)) {
-		bool carry = subtract ? al < 6 : al > 0xf9;
-
-		al = (u8)(subtract ? al - 6 : al + 6);
-		out |= FL_AF | (carry || (fl & FL_CF) ? FL_CF : 0);
+	if (adjusts_low(c)) {
+		by = 6;
+		fl |= FL_AF | (subtract && al < 6 ? FL_CF : 0);
 	}
-	if (old > 0x99 || (fl & FL_CF)) {
-		al = (u8)(subtract ? al - 0x60 : al + 0x60);
-		out |= FL_CF;
+	if (al > 0x99 || (flags_arith(c) & FL_CF)) {
+		by += 0x60;
+		fl |= FL_CF;
 	}
-	reg_set(c, RAX, false, 1, al);
-	return out | byte_flags(al);
+	out = (u8)(subtract ? al - by : al + by);
+	reg_set(c, RAX, false, 1, out);
+	return fl | zsp_flags(out, 0x80) |
+	       overflow(al, by, out, subtract, 0x80);
 }
 
+/* AAA, AAS */
 static u64
 ascii_adjust(struct soft *c, bool subtract)
 {
-	u64 fl = flags_arith(c), out = 0;
-	u16 ax = (u16)c->r[RAX];
+	bool low = adjusts_low(c);
+	u16 ax = (u16)c->r[RAX], by = low ? 0x106 : 0, out;
 
-	if ((ax & 15) > 9 || (fl & FL_AF)) {
-		ax = (u16)(subtract ? ax - 0x106 : ax + 0x106);
-		out = FL_AF | FL_CF;
-	}
-	ax &= 0xff0f;
-	reg_set(c, RAX, false, 2, ax);
-	return out | byte_flags((u8)ax);
+	out = (u16)(subtract ? ax - by : ax + by);
+	reg_set(c, RAX, false, 2, out & 0xff0f);
+	return (low ? FL_AF | FL_CF : 0) | zsp_flags(out, 0x8000) |
+	       overflow(ax, by, out, subtract, 0x8000);
+}
+
+static u64
+ascii_divide(struct soft *c, u8 by)
+{
+	u8 al = (u8)c->r[RAX];
+
+	reg_set(c, RAX, false, 2, (u64)(al / by) << 8 | al % by);
+	return zsp_flags(al % by, 0x80);
+}
+
+static u64
+ascii_multiply(struct soft *c, u8 by)
+{
+	u8 al = (u8)c->r[RAX];
+	u8 add = (u8)((u8)(c->r[RAX] >> 8) * by), out = (u8)(al + add);
+
+	reg_set(c, RAX, false, 2, out);
+	return zsp_flags(out, 0x80) | overflow(al, add, out, false, 0x80) |
+	       (out < al ? FL_CF : 0) | ((al ^ add ^ out) & FL_AF);
 }
 
 enum helper_result
 insn_bcd(struct soft *c, const struct insn *in)
 {
-	u8 al = (u8)c->r[RAX], ah = (u8)(c->r[RAX] >> 8), by = (u8)in->imm;
+	u8 by = (u8)in->imm;
 	u64 fl;
 
 	switch (in->opcode) {
@@ -387,32 +406,31 @@ insn_bcd(struct soft *c, const struct insn *in)
 			soft_raise(c, EXC_DE);
 			return HELPER_FAULT;
 		}
-		reg_set(c, RAX, false, 2, (u64)(al / by) << 8 | al % by);
-		fl = byte_flags((u8)(al % by));
+		fl = ascii_divide(c, by);
 		break;
 	default: /* AAD */
-		al = (u8)(al + ah * by);
-		reg_set(c, RAX, false, 2, al);
-		fl = byte_flags(al);
+		fl = ascii_multiply(c, by);
 		break;
 	}
 	flags_set_arith(c, fl);
 	return HELPER_NEXT;
 }
 
+/* --- single oddities ------------------------------------------------------ */
+
 enum helper_result
 insn_bit_string(struct soft *c, const struct insn *in)
 {
 	unsigned kind = in->opcode >> 3 & 3, bits = 8u * in->opsize;
-	u64 fl = flags_arith(c) & ~FL_CF, v = 0, one, lin;
+	unsigned acc = kind == 0 ? ACC_READ : ACC_RMW;
+	u64 fl = flags_arith(c) & ~FL_CF, v = 0, one;
 	s64 bit = (s64)(c->r[in->modrm_reg] << (64 - bits)) >> (64 - bits);
-	struct insn at = *in;
+	s64 at = (bit >> __builtin_ctz(bits)) * in->opsize;
 	u8 *p;
 
-	at.disp += (bit >> __builtin_ctz(bits)) * in->opsize;
-	lin = insn_lin(c, &at);
-	p = mem_slow(c, lin, in->opsize,
-		     (kind == 0 ? ACC_READ : ACC_RMW) | acc_ss(in));
+	if (!insn_check(c, in, at, in->opsize, acc))
+		return HELPER_FAULT;
+	p = mem_slow(c, insn_lin(c, in, at), in->opsize, acc | insn_acc(c, in));
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	one = 1ULL << ((u64)bit & (bits - 1));
@@ -432,15 +450,17 @@ enum helper_result
 insn_cmpxchg_wide(struct soft *c, const struct insn *in)
 {
 	unsigned half = in->opsize == 8 ? 8 : 4;
-	u64 lin = insn_lin(c, in), lo = 0, hi = 0;
+	u64 lin = insn_lin(c, in, 0), lo = 0, hi = 0;
 	u64 fl = flags_arith(c) & ~FL_ZF;
 	u8 *p;
 
+	if (!insn_check(c, in, 0, 2 * half, ACC_RMW))
+		return HELPER_FAULT;
 	if (half == 8 && lin & 15) {
 		soft_raise_error(c, EXC_GP, 0);
 		return HELPER_FAULT;
 	}
-	p = mem_slow(c, lin, 2 * half, ACC_RMW | acc_ss(in));
+	p = mem_slow(c, lin, 2 * half, ACC_RMW | insn_acc(c, in));
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	memcpy(&lo, p, half);

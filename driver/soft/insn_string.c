@@ -17,6 +17,7 @@ struct string {
 	unsigned size;	/* bytes an element */
 	bool down;
 	bool rep;
+	bool by_element; /* a segment must be asked about each */
 };
 
 static void
@@ -31,6 +32,7 @@ string_begin(struct soft *c, const struct insn *in, struct string *s)
 	s->count = s->rep ? c->r[RCX] & s->mask : 1;
 	s->done_bytes = 0;
 	s->most = c->mode & MODE_STEP ? 1 : ~0ULL;
+	s->by_element = c->mode & (MODE_CHECK(in->seg) | MODE_CHECK(SEG_ES));
 }
 
 static void
@@ -61,9 +63,21 @@ static u64
 string_lin(const struct soft *c, const struct string *s, unsigned reg,
 	   unsigned seg)
 {
-	u64 lin = (c->r[reg] & s->mask) + c->seg_base[seg];
+	return seg_lin(c, seg, c->r[reg] & s->mask);
+}
 
-	return c->mode & MODE_64 ? lin : (u32)lin;
+static enum helper_result
+element_read(struct soft *c, const struct string *s, unsigned reg, unsigned seg,
+	     u64 *v)
+{
+	*v = 0;
+	return seg_read(c, seg, c->r[reg] & s->mask, v, s->size, 0);
+}
+
+static enum helper_result
+element_write(struct soft *c, const struct string *s, const u64 *v)
+{
+	return seg_write(c, SEG_ES, c->r[RDI] & s->mask, v, s->size, 0);
 }
 
 /* Elements from lin on, in the direction of the string, that share its page;
@@ -144,6 +158,8 @@ insn_movs(struct soft *c, const struct insn *in)
 
 		n = MIN(n, MIN(wrap_run(c, &st, RSI), wrap_run(c, &st, RDI)));
 		n = MIN(n, MIN(st.count, st.most));
+		if (st.by_element)
+			n = 0;
 		s = n ? tlb_read(c->tlb, src, 1) : NULL;
 		d = n ? tlb_write(c->tlb, dst, 1) : NULL;
 		if (s && d) {
@@ -153,11 +169,10 @@ insn_movs(struct soft *c, const struct insn *in)
 			u64 v;
 
 			n = 1;
-			res = mem_read(c, src, &v, st.size,
-				       in->seg == SEG_SS ? ACC_SS : 0);
+			res = element_read(c, &st, RSI, in->seg, &v);
 			if (res != HELPER_NEXT)
 				return res;
-			res = mem_write(c, dst, &v, st.size, 0);
+			res = element_write(c, &st, &v);
 			if (res != HELPER_NEXT && res != HELPER_EXIT)
 				return res;
 		}
@@ -213,12 +228,12 @@ insn_stos(struct soft *c, const struct insn *in)
 		void *d;
 
 		n = MIN(n, MIN(st.count, st.most));
-		d = n ? tlb_write(c->tlb, dst, 1) : NULL;
+		d = n && !st.by_element ? tlb_write(c->tlb, dst, 1) : NULL;
 		if (d) {
 			stos_run(d, c->r[RAX], &st, n);
 		} else {
 			n = 1;
-			res = mem_write(c, dst, &c->r[RAX], st.size, 0);
+			res = element_write(c, &st, &c->r[RAX]);
 			if (res != HELPER_NEXT && res != HELPER_EXIT)
 				return res;
 		}
@@ -239,10 +254,8 @@ insn_lods(struct soft *c, const struct insn *in)
 
 	string_begin(c, in, &st);
 	while (st.count) {
-		u64 v = 0;
-		enum helper_result res =
-		    mem_read(c, string_lin(c, &st, RSI, in->seg), &v, st.size,
-			     in->seg == SEG_SS ? ACC_SS : 0);
+		u64 v;
+		enum helper_result res = element_read(c, &st, RSI, in->seg, &v);
 
 		if (res != HELPER_NEXT)
 			return res;
@@ -277,10 +290,8 @@ insn_scas(struct soft *c, const struct insn *in)
 	string_begin(c, in, &st);
 	a = reg_get(c, RAX, false, st.size);
 	while (st.count) {
-		u64 v = 0;
-		enum helper_result res =
-		    mem_read(c, string_lin(c, &st, RDI, SEG_ES), &v, st.size,
-			     0);
+		u64 v;
+		enum helper_result res = element_read(c, &st, RDI, SEG_ES, &v);
 		bool more;
 
 		if (res != HELPER_NEXT)
@@ -303,16 +314,14 @@ insn_cmps(struct soft *c, const struct insn *in)
 
 	string_begin(c, in, &st);
 	while (st.count) {
-		u64 src = string_lin(c, &st, RSI, in->seg), a = 0;
-		u64 dst = string_lin(c, &st, RDI, SEG_ES), b = 0;
 		enum helper_result res;
+		u64 a, b;
 		bool more;
 
 		/* AMD parts look at the second operand first. */
-		res = mem_read(c, dst, &b, st.size, 0);
+		res = element_read(c, &st, RDI, SEG_ES, &b);
 		if (res == HELPER_NEXT)
-			res = mem_read(c, src, &a, st.size,
-				       in->seg == SEG_SS ? ACC_SS : 0);
+			res = element_read(c, &st, RSI, in->seg, &a);
 		if (res != HELPER_NEXT)
 			return res;
 		more = compare(c, in, a, b);

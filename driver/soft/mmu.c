@@ -552,6 +552,18 @@ alignment(unsigned size_bytes)
 	return MIN(BIT(31 - __builtin_clz(size_bytes)), 16u);
 }
 
+/* In compatibility mode the last byte of a flat segment is at 4 GiB - 1; what
+ * goes on to address 0 is beyond its limit. True: exception recorded. */
+static bool
+beyond_flat(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
+{
+	if ((c->mode & MODE_64) || (acc & (ACC_SYS | ACC_WRAP)) ||
+	    !((lin + size_bytes - 1) >> 32))
+		return false;
+	soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
+	return true;
+}
+
 void *
 mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 {
@@ -566,6 +578,8 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return NULL;
 	}
+	if (beyond_flat(c, lin, size_bytes, acc))
+		return NULL;
 	if (c->tlb == c->tlb_none && !(acc & (ACC_SYS | ACC_ANY)) &&
 	    lin & (alignment(size_bytes) - 1)) {
 		soft_raise_error(c, EXC_AC, 0);
@@ -682,8 +696,11 @@ mem_probe(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 		soft_raise_error(c, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
 		return HELPER_FAULT;
 	}
-	if (!walk(c, lin, acc, user, &w))
+	if (beyond_flat(c, lin, size_bytes, acc) ||
+	    !walk(c, lin, acc, user, &w))
 		return HELPER_FAULT;
+	if (!(c->mode & MODE_64))
+		last = (u32)last;
 	if ((last ^ lin) & PAGE_MASK &&
 	    !walk(c, last & PAGE_MASK, acc, user, &w))
 		return HELPER_FAULT;

@@ -157,10 +157,9 @@ cond_settled(const struct soft *c, unsigned cc)
 #define EA_X \
 	(c->r[op->base] + (c->r[op->index] << op->scale) + (u64)(s64)op->disp)
 #define SS_OF \
-	((op->base == RSP || op->base == RBP || \
-	  (op->base == TMPA && c->tmpa_ss)) \
-	     ? ACC_SS \
-	     : 0)
+	(op->base == TMPA		      ? c->tmpa_acc \
+	 : op->base == RSP || op->base == RBP ? ACC_SS \
+					      : 0)
 
 /* After a write through mem_slow(): commits. False when the loop must be left
  * (return NULL), because the write became an exit or dropped the running

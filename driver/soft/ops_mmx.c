@@ -106,15 +106,15 @@ UOP(mmx_emms)
 enum helper_result
 mmx_maskmovq(struct soft *c, const struct insn *in)
 {
-	u64 lin = insn_lin(c, in);
 	u8 data[8], mask[8];
-	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
 	u8 *p;
 
 	/* Faults come after the change of the x87 state. */
 	fpu_set_top(c, 0);
 	set_valid(c);
-	p = mem_slow(c, lin, 8, ACC_RMW | ss);
+	if (!insn_check(c, in, 0, 8, ACC_RMW))
+		return HELPER_FAULT;
+	p = mem_slow(c, insn_lin(c, in, 0), 8, ACC_RMW | insn_acc(c, in));
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	memcpy(data, c->fx + FX_ST(in->modrm_reg & 7), sizeof(data));

@@ -130,35 +130,48 @@ UOP(lea_x32)
 UOP(ea_64)
 {
 	c->r[TMPA] = EA_X + c->r[op->reg];
-	c->tmpa_ss = op->imm;
+	c->tmpa_acc = (u8)op->imm;
 	NEXT;
 }
 
 UOP(ea_32)
 {
 	c->r[TMPA] = (u32)EA_X + c->r[op->reg];
-	c->tmpa_ss = op->imm;
+	c->tmpa_acc = (u8)op->imm;
 	NEXT;
 }
 
 UOP(ea_32_compat)
 {
 	c->r[TMPA] = (u32)(EA_X + c->r[op->reg]);
-	c->tmpa_ss = op->imm;
+	c->tmpa_acc = (u8)op->imm;
 	NEXT;
 }
 
 UOP(ea_16_compat)
 {
 	c->r[TMPA] = (u32)((u16)EA_X + c->r[op->reg]);
-	c->tmpa_ss = op->imm;
+	c->tmpa_acc = (u8)op->imm;
+	NEXT;
+}
+
+/* imm: ACC_* of the access, address bytes << 8, operand bytes << 16. */
+UOP(ea_checked)
+{
+	u64 ea = (op->imm >> 8 & 0xff) == 2 ? (u16)EA_X : (u32)EA_X;
+	unsigned acc = (u8)op->imm;
+
+	if (!seg_check(c, op->reg - SEGB, ea, (u32)op->imm >> 16, acc))
+		return soft_fault(c, op);
+	c->r[TMPA] = (u32)(ea + c->r[op->reg]);
+	c->tmpa_acc = (u8)((acc & ACC_SS) | ACC_WRAP);
 	NEXT;
 }
 
 UOP(ea_rip64)
 {
 	c->r[TMPA] = c->r[RIPB] + imm64(op);
-	c->tmpa_ss = false;
+	c->tmpa_acc = 0;
 	NEXT;
 }
 
@@ -168,7 +181,7 @@ UOP(bit_address)
 	unsigned lg = (unsigned)op->imm;
 
 	bit = lg == 1 ? SEXT(u16, bit) : lg == 2 ? SEXT(u32, bit) : bit;
-	c->tmpa_ss = SS_OF;
+	c->tmpa_acc = SS_OF;
 	c->r[TMPA] = EA_B + ((u64)((s64)bit >> (3 + lg)) << lg);
 	NEXT;
 }

@@ -30,12 +30,13 @@ UOP(lea_b32);
 UOP(lea_x32);
 
 /* TMPA = an address that other handlers cannot form. reg: a slot whose value
- * (a segment base) is added. imm != 0: is_ss. */
+ * (a segment base) is added. imm: ACC_SS or 0. */
 UOP(ea_64);
 UOP(ea_32); /* 32-bit sum; in compatibility mode the total wraps, too */
 UOP(ea_32_compat);
 UOP(ea_16_compat);
-UOP(ea_rip64); /* TMPA = RIPB + the 64 bits at disp, imm */
+UOP(ea_checked); /* the segment of reg (SEGB + SEG_x) is asked first */
+UOP(ea_rip64);	 /* TMPA = RIPB + the 64 bits at disp, imm */
 
 /* TMPA = base + disp + the bytes that bit number reg lies away; imm = log2 of
  * the operand size. */

@@ -230,17 +230,17 @@ const uop_fn sse_stub[SSE_CLASS_COUNT][SSE_FORM_COUNT] = {
 enum helper_result
 sse_maskmovdqu(struct soft *c, const struct insn *in)
 {
-	u64 lin = insn_lin(c, in);
+	u64 lin = insn_lin(c, in, 0);
 	const u8 *data = c->fx + FX_XMM(in->modrm_reg);
 	const u8 *mask = c->fx + FX_XMM(in->modrm_rm);
-	unsigned ss = insn_is_ss(in) ? ACC_SS : 0;
+	unsigned acc = insn_acc(c, in);
 	u8 *p;
 
 	/* The halves are written one after the other. */
-	if (fpu_misaligned(c, lin, 8) ||
-	    mem_probe(c, lin, 8, ACC_WRITE | ss) != HELPER_NEXT)
+	if (!insn_check(c, in, 0, 16, ACC_RMW) || fpu_misaligned(c, lin, 8) ||
+	    mem_probe(c, lin, 8, ACC_WRITE | acc) != HELPER_NEXT)
 		return HELPER_FAULT;
-	p = mem_slow(c, lin, 16, ACC_RMW | ACC_ANY | ss);
+	p = mem_slow(c, lin, 16, ACC_RMW | ACC_ANY | acc);
 	if (!p)
 		return c->exc.valid ? HELPER_FAULT : HELPER_RETRY;
 	for (unsigned i = 0; i < 16; i++)

@@ -260,12 +260,6 @@ UOP(x87_init)
 #define REGS_BYTES  (8 * REG_BYTES)
 
 static unsigned
-acc_ss(const struct insn *in)
-{
-	return insn_is_ss(in) ? ACC_SS : 0;
-}
-
-static unsigned
 env_bytes(const struct insn *in)
 {
 	return in->opsize == 2 ? ENV16_BYTES : ENV32_BYTES;
@@ -279,12 +273,12 @@ env_probe(struct soft *c, const struct insn *in, unsigned bytes, unsigned acc)
 	unsigned width = in->opsize == 2 ? 2 : 4;
 	enum helper_result r;
 
-	if (fpu_misaligned(c, insn_lin(c, in), width))
+	if (!insn_check(c, in, 0, width, acc) ||
+	    fpu_misaligned(c, insn_lin(c, in, 0), width))
 		return HELPER_FAULT;
-	acc |= acc_ss(in);
-	r = mem_probe(c, insn_lin(c, in), width, acc);
+	r = insn_probe(c, in, 0, width, acc);
 	if (r == HELPER_NEXT)
-		r = mem_probe(c, fpu_lin(c, in, bytes - 1), 1, acc);
+		r = insn_probe(c, in, bytes - 1, 1, acc);
 	return r;
 }
 
@@ -293,16 +287,14 @@ static enum helper_result
 image_read(struct soft *c, const struct insn *in, unsigned off, u8 *buf,
 	   unsigned bytes)
 {
-	return mem_read(c, fpu_lin(c, in, off), buf, bytes,
-			acc_ss(in) | ACC_ANY);
+	return insn_read(c, in, off, buf, bytes, ACC_ANY);
 }
 
 static enum helper_result
 image_write(struct soft *c, const struct insn *in, unsigned off, const u8 *buf,
 	    unsigned bytes)
 {
-	return mem_write(c, fpu_lin(c, in, off), buf, bytes,
-			 acc_ss(in) | ACC_ANY);
+	return insn_write(c, in, off, buf, bytes, ACC_ANY);
 }
 
 /* SDM 1 8.1.7: valid 0, zero 1, special 2, empty 3. */

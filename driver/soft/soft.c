@@ -365,6 +365,7 @@ turn(struct soft_vm *v, bool answered)
 		     ? c->tlb_none
 		     : c->tlbs[c->cpl == 3];
 	c->int_shadow = false;
+	c->rflags &= ~FL_RF;
 	if (alone)
 		dispatch_one(c);
 	else

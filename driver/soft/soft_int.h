@@ -269,7 +269,7 @@ struct soft {
 	u64 rflags;		 /* without the arithmetic flags */
 	u32 ras_top;
 	struct ras_entry *ras_now; /* ras[user] */
-	bool tmpa_ss; /* TMPA was made from rSP/rBP: faults are #SS */
+	u8 tmpa_acc; /* ACC_SS, ACC_WRAP: for accesses through TMPA */
 
 	/* leaving */
 	enum leave leave;
@@ -352,6 +352,9 @@ struct soft {
 #define MODE_STEP 4u  /* one instruction a block: TF, shadows, exact budgets */
 #define MODE_SS32 8u  /* SS.B: ESP rather than SP; compatibility mode only */
 #define MODE_USER 16u /* CPL 3: part of c->mode, never of a block's */
+/* Compatibility mode: accesses through this segment must be checked. Clear for
+ * a flat one: writable data from 0 to 4 GiB. */
+#define MODE_CHECK(seg) (32u << (seg))
 
 static inline bool
 soft_in_long(const struct soft *c)
@@ -412,12 +415,44 @@ struct insn {
 	u8 raw[15]; /* the bytes */
 };
 
-/* Linear address of the memory operand: truncated to the address size, segment
- * base added. is_ss: faults of it are #SS. */
-u64 insn_lin(const struct soft *c, const struct insn *in);
-/* The same without the segment base (LEA, and bit-string addressing). */
-u64 insn_ea(const struct soft *c, const struct insn *in);
-bool insn_is_ss(const struct insn *in);
+/* --- operands of helpers: insn_mem.c ---------------------------------- */
+
+/* Address of the byte at off in the memory operand, truncated to the address
+ * size; insn_lin(): with the segment base added. */
+u64 insn_ea(const struct soft *c, const struct insn *in, s64 off);
+u64 insn_lin(const struct soft *c, const struct insn *in, s64 off);
+/* What mem_*() must know of the operand's segment: ACC_SS, ACC_WRAP. */
+unsigned insn_acc(const struct soft *c, const struct insn *in);
+/* Whether the segment allows an access (ACC_READ, ACC_WRITE) to size_bytes at
+ * off in the operand. False: exception recorded. Before insn_lin() is used. */
+bool insn_check(struct soft *c, const struct insn *in, s64 off,
+		unsigned size_bytes, unsigned acc);
+/* Check and access in one; results as those of mem_read() and mem_write(). */
+enum helper_result insn_read(struct soft *c, const struct insn *in, s64 off,
+			     void *buf, unsigned size_bytes, unsigned acc);
+enum helper_result insn_write(struct soft *c, const struct insn *in, s64 off,
+			      const void *buf, unsigned size_bytes,
+			      unsigned acc);
+
+/* Check of the segment and of the page, without the access. */
+enum helper_result insn_probe(struct soft *c, const struct insn *in, s64 off,
+			      unsigned size_bytes, unsigned acc);
+
+/* The same for any segment and offset in it, already truncated. */
+unsigned seg_acc(const struct soft *c, unsigned seg);
+u64 seg_lin(const struct soft *c, unsigned seg, u64 off);
+bool seg_check(struct soft *c, unsigned seg, u64 off, unsigned size_bytes,
+	       unsigned acc);
+enum helper_result seg_read(struct soft *c, unsigned seg, u64 off, void *buf,
+			    unsigned size_bytes, unsigned acc);
+enum helper_result seg_write(struct soft *c, unsigned seg, u64 off,
+			     const void *buf, unsigned size_bytes,
+			     unsigned acc);
+/* At sp, which wraps at the width of the stack pointer. */
+enum helper_result stack_read(struct soft *c, u64 sp, void *buf,
+			      unsigned size_bytes, unsigned acc);
+enum helper_result stack_write(struct soft *c, u64 sp, const void *buf,
+			       unsigned size_bytes, unsigned acc);
 
 /* Operand access for helpers; size_bytes 1 2 4 8. Register writes of 4 bytes
  * clear the upper half, of 1 and 2 merge. */
@@ -444,6 +479,9 @@ enum access {
 	ACC_SYS = 8,  /* supervisor whatever CPL is: descriptor tables, TSS */
 	ACC_SS = 16,  /* non-canonical is #SS(0) rather than #GP(0) */
 	ACC_ANY = 32, /* a part of an operand: no #AC, whatever its address */
+	/* compatibility mode: a segment was checked that may lead past 4 GiB,
+	 * where addresses wrap; else that is beyond a flat segment's limit */
+	ACC_WRAP = 64,
 };
 
 /* The slow path of every access: translates, fills the TLB, and returns where

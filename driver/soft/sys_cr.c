@@ -208,9 +208,7 @@ sys_lmsw(struct soft *c, const struct insn *in)
 	if (c->cpl != 0)
 		return sys_gp(c);
 	if (in->has_mem) {
-		enum helper_result res =
-		    mem_read(c, insn_lin(c, in), &msw, 2,
-			     ACC_READ | (insn_is_ss(in) ? ACC_SS : 0));
+		enum helper_result res = insn_read(c, in, 0, &msw, 2, 0);
 
 		if (res != HELPER_NEXT)
 			return res;
@@ -228,8 +226,7 @@ sys_smsw(struct soft *c, const struct insn *in)
 	u16 msw = (u16)c->cr0;
 
 	if (in->has_mem)
-		return mem_write(c, insn_lin(c, in), &msw, 2,
-				 ACC_WRITE | (insn_is_ss(in) ? ACC_SS : 0));
+		return insn_write(c, in, 0, &msw, 2, 0);
 	reg_set(c, in->modrm_rm, false, in->opsize, c->cr0);
 	return HELPER_NEXT;
 }
@@ -300,7 +297,7 @@ sys_invlpg(struct soft *c, const struct insn *in)
 {
 	if (c->cpl != 0)
 		return sys_gp(c);
-	tlb_flush_page(c, insn_lin(c, in));
+	tlb_flush_page(c, insn_lin(c, in, 0));
 	return HELPER_JUMP;
 }
 

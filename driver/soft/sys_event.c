@@ -318,15 +318,14 @@ sys_into(struct soft *c, const struct insn *in)
 
 /* Flags that IRET takes from the stack: some only with enough privilege, those
  * above bit 15 only in the 32- and 64-bit forms (SDM 2A, IRET). RF lasts for
- * one instruction and only holds off instruction breakpoints, of which this
- * part has none: it is popped as 0. */
+ * one instruction. */
 static u64
 iret_flags(const struct soft *c, u64 popped, unsigned size_bytes)
 {
 	u64 mask = FL_ARITH | FL_TF | FL_DF | FL_NT, old = flags_get(c);
 
 	if (size_bytes > 2)
-		mask |= FL_AC | FL_ID;
+		mask |= FL_AC | FL_ID | FL_RF;
 	if (c->cpl <= bits_get(old, 13, 12))
 		mask |= FL_IF;
 	if (c->cpl == 0) {
@@ -337,50 +336,31 @@ iret_flags(const struct soft *c, u64 popped, unsigned size_bytes)
 	return (old & ~(mask | FL_RF)) | (popped & mask);
 }
 
-/* In 64-bit mode SS and RSP are always popped; in compatibility mode only by
- * a return to an outer level. */
-static enum helper_result
-iret_pop(struct soft *c, unsigned size, u64 sp, unsigned first, unsigned count,
-	 u64 *item)
-{
-	u8 buf[40];
-	enum helper_result res =
-	    mem_read(c, stack_lin(c, sp + first * size), buf, count * size,
-		     ACC_READ | ACC_SS | ACC_ANY);
-
-	if (res != HELPER_NEXT)
-		return res;
-	for (unsigned i = 0; i < count; i++) {
-		item[first + i] = 0;
-		memcpy(&item[first + i], buf + i * size, size);
-	}
-	return HELPER_NEXT;
-}
-
+/* In 64-bit mode SS and RSP are always popped; in compatibility mode only by a
+ * return to another level, before CS is looked at. */
 enum helper_result
 sys_iret(struct soft *c, const struct insn *in)
 {
-	unsigned size = in->opsize, count = c->mode & MODE_64 ? 5 : 3;
+	unsigned size = in->opsize;
+	bool long_frame = c->mode & MODE_64;
 	u64 sp = c->r[RSP], item[5], fl;
 	enum helper_result res;
 	struct far_return f;
 
 	if (c->rflags & FL_NT) /* no task to return to in long mode */
 		return sys_gp(c);
-	res = iret_pop(c, size, sp, 0, count, item);
+	res = sys_pop_items(c, sp, item, 3, size);
 	if (res != HELPER_NEXT)
 		return res;
 	f.ip = item[0];
 	f.cs = (u16)item[1];
-	res = sys_return_check_cs(c, &f);
+	f.has_ss = long_frame || (f.cs & SEL_RPL) != c->cpl;
+	if (f.has_ss)
+		res = sys_pop_items(c, sp + 3 * size, item + 3, 2, size);
+	if (res == HELPER_NEXT)
+		res = sys_return_check_cs(c, &f);
 	if (res != HELPER_NEXT)
 		return res;
-	f.has_ss = count == 5 || (f.cs & SEL_RPL) > c->cpl;
-	if (f.has_ss && count == 3) {
-		res = iret_pop(c, size, sp, 3, 2, item);
-		if (res != HELPER_NEXT)
-			return res;
-	}
 	f.ss = f.has_ss ? (u16)item[4] : 0;
 	fl = iret_flags(c, item[2], size);
 	res = sys_return_load(c, &f);

@@ -117,8 +117,10 @@ sys_return_load(struct soft *c, struct far_return *f)
 		c->seg[SEG_SS] = f->ss_desc.seg;
 	}
 	soft_refresh(c);
-	if (c->cpl > old)
+	if (c->cpl > old) {
 		sys_seg_drop_inner(c);
+		soft_refresh(c);
+	}
 	c->next_ip = f->ip;
 	return HELPER_NEXT;
 }
@@ -133,22 +135,18 @@ sys_return_sp(struct soft *c, u64 sp, unsigned size_bytes)
 	stack_set(c, sp);
 }
 
-/* Takes count items of size_bytes from the stack. */
-static enum helper_result
-stack_read(struct soft *c, u64 sp, u64 *item, unsigned count,
-	   unsigned size_bytes)
+enum helper_result
+sys_pop_items(struct soft *c, u64 sp, u64 *item, unsigned count,
+	      unsigned size_bytes)
 {
-	enum helper_result res;
-	u8 buf[16];
+	while (count-- > 0) {
+		enum helper_result res;
 
-	assert(count * size_bytes <= sizeof(buf));
-	res = mem_read(c, stack_lin(c, sp), buf, count * size_bytes,
-		       ACC_READ | ACC_SS | ACC_ANY);
-	if (res != HELPER_NEXT)
-		return res;
-	for (unsigned i = 0; i < count; i++) {
-		item[i] = 0;
-		memcpy(&item[i], buf + i * size_bytes, size_bytes);
+		item[count] = 0;
+		res = stack_read(c, sp + count * size_bytes, &item[count],
+				 size_bytes, 0);
+		if (res != HELPER_NEXT)
+			return res;
 	}
 	return HELPER_NEXT;
 }
@@ -162,22 +160,23 @@ sys_ret_far(struct soft *c, const struct insn *in)
 	enum helper_result res;
 	struct far_return f;
 
-	res = stack_read(c, c->r[RSP], item, 2, size);
+	res = sys_pop_items(c, c->r[RSP], item, 2, size);
 	if (res != HELPER_NEXT)
 		return res;
 	f.ip = item[0];
 	f.cs = (u16)item[1];
-	res = sys_return_check_cs(c, &f);
-	if (res != HELPER_NEXT)
-		return res;
-	f.has_ss = (f.cs & SEL_RPL) > c->cpl;
+	/* AMD parts read the outer stack pointer before CS is looked at. */
+	f.has_ss = (f.cs & SEL_RPL) != c->cpl;
 	if (f.has_ss) {
-		res = stack_read(c, after, item, 2, size);
+		res = sys_pop_items(c, after, item, 2, size);
 		if (res != HELPER_NEXT)
 			return res;
 		f.sp = item[0];
 		f.ss = (u16)item[1];
 	}
+	res = sys_return_check_cs(c, &f);
+	if (res != HELPER_NEXT)
+		return res;
 	res = sys_return_load(c, &f);
 	if (res != HELPER_NEXT)
 		return res;
@@ -294,10 +293,8 @@ resolve(struct soft *c, u16 sel, u64 ip, bool call, struct far_target *t)
 static enum helper_result
 read_pointer(struct soft *c, const struct insn *in, u16 *sel, u64 *ip)
 {
-	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
 	unsigned bytes = MIN(in->opsize, 4u);
 	enum helper_result res;
-	u64 lin;
 
 	if (!in->has_mem) {
 		*sel = (u16)in->imm2;
@@ -305,11 +302,10 @@ read_pointer(struct soft *c, const struct insn *in, u16 *sel, u64 *ip)
 		return HELPER_NEXT;
 	}
 	/* two reads, each with faults of its own */
-	lin = insn_lin(c, in);
 	*ip = 0;
-	res = mem_read(c, lin, ip, bytes, acc);
+	res = insn_read(c, in, 0, ip, bytes, 0);
 	if (res == HELPER_NEXT)
-		res = mem_read(c, lin + bytes, sel, 2, acc);
+		res = insn_read(c, in, bytes, sel, 2, 0);
 	return res;
 }
 
@@ -365,29 +361,40 @@ call_inner(struct soft *c, struct far_target *t)
 	return res == HELPER_EXIT ? res : HELPER_JUMP;
 }
 
-/* A call at the same level pushes on the stack as the target will see it. A
- * gate's frame is made of 8-byte items. */
+/* What a stack on a device makes of a push (nobody has one) is lost. */
+static enum helper_result
+push_item(struct soft *c, u64 sp, u64 v, unsigned size)
+{
+	enum helper_result res = stack_write(c, sp, &v, size, 0);
+
+	if (res == HELPER_EXIT) {
+		c->leave = LEAVE_NONE;
+		res = HELPER_NEXT;
+	}
+	return res;
+}
+
+/* A call at the same level pushes on the stack as the target will see it: CS
+ * first, and what is pushed stays when the next item faults. A gate's frame is
+ * made of 8-byte items. */
 static enum helper_result
 call_same(struct soft *c, struct far_target *t, unsigned size)
 {
-	u64 sp = c->r[RSP] - 2 * size, cs = c->seg[SEG_CS].sel;
+	u64 sp = c->r[RSP] - 2 * size;
 	enum helper_result res;
-	u8 frame[16];
 
-	memcpy(frame, &c->next_ip, size);
-	memcpy(frame + size, &cs, size);
 	res = sys_desc_mark(c, &t->cs, ATTR_ACCESSED);
+	if (res == HELPER_NEXT)
+		res = push_item(c, sp + size, c->seg[SEG_CS].sel, size);
+	if (res == HELPER_NEXT)
+		res = push_item(c, sp, c->next_ip, size);
 	if (res != HELPER_NEXT)
-		return res;
-	res =
-	    mem_write(c, stack_lin(c, sp), frame, 2 * size, ACC_WRITE | ACC_SS);
-	if (res != HELPER_NEXT && res != HELPER_EXIT)
 		return res;
 	stack_set(c, sp);
 	load_cs(c, &t->cs, c->cpl);
 	soft_refresh(c);
 	c->next_ip = t->ip;
-	return res == HELPER_EXIT ? res : HELPER_JUMP;
+	return HELPER_JUMP;
 }
 
 enum helper_result

@@ -14,8 +14,7 @@
  *          protected-mode rules that do not depend on gates hold; events and
  *          gates wait for the legacy modes: sys_deliver() and far transfers
  *          ask soft_in_long() in one place each.
- *          Limits are checked where this file's functions read tables or
- *          change CS; ordinary accesses in compatibility mode are not
+ *          Fetches are not held to CS's limit once a transfer was
  *          (docs/quirks.md).
  * Threads: the vCPU thread.
  *
@@ -24,7 +23,8 @@
  *       is null; whoever changes privilege writes SS.
  *  [S2] A null segment has ATTR_UNUSABLE and base 0, unless the base was
  *       written by itself (WRMSR, SWAPGS).
- *  [S3] soft_refresh() follows every change of CS, SS, CR0.PE or EFER.LMA.
+ *  [S3] soft_refresh() follows every change of CS, SS, CR0.PE or EFER.LMA, and
+ *       in compatibility mode of any segment.
  */
 #ifndef DRIVER_SOFT_SYS_INT_H
 #define DRIVER_SOFT_SYS_INT_H
@@ -186,6 +186,11 @@ struct far_return {
 	bool has_ss; /* sp and ss were popped */
 	struct sys_desc cs_desc, ss_desc;
 };
+
+/* Takes count items of size_bytes from the stack at sp, the last one first, as
+ * AMD parts do. */
+enum helper_result sys_pop_items(struct soft *c, u64 sp, u64 *item,
+				 unsigned count, unsigned size_bytes);
 
 /* Checks CS first: the caller may have to pop more when it leads outward. */
 enum helper_result sys_return_check_cs(struct soft *c, struct far_return *f);

@@ -124,16 +124,18 @@ cut(u64 v, unsigned addrsize)
 }
 
 /* The items that one exit moves: all up to the end of the page. A descending
- * run, an item that crosses the page, and a stepped instruction go singly. */
+ * run, an item that crosses the page, what a segment must be asked about, and
+ * a stepped instruction go singly. */
 static u32
-batch_of(const struct soft *c, const struct insn *in, u64 lin)
+batch_of(const struct soft *c, const struct insn *in, unsigned seg, u64 lin)
 {
 	u64 left = PAGE_SIZE - (lin & ~PAGE_MASK);
 	u64 fit = left / in->opsize;
 
 	if (!in->rep)
 		return 1;
-	if (fit == 0 || (c->rflags & (FL_DF | FL_TF)))
+	if (fit == 0 || (c->rflags & (FL_DF | FL_TF)) ||
+	    (c->mode & MODE_CHECK(seg)))
 		return 1;
 	return (u32)MIN(fit, cut(c->r[RCX], in->addrsize));
 }
@@ -155,15 +157,6 @@ static bool
 more_left(const struct soft *c, const struct insn *in)
 {
 	return in->rep && cut(c->r[RCX], in->addrsize) != 0;
-}
-
-static u64
-string_lin(const struct soft *c, const struct insn *in, unsigned seg,
-	   unsigned pointer)
-{
-	u64 lin = c->seg_base[seg] + cut(c->r[pointer], in->addrsize);
-
-	return c->mode & MODE_64 ? lin : (u32)lin;
 }
 
 /* A batch from guest memory. The first item was read: where it lay in RAM the
@@ -192,7 +185,7 @@ copy_in(struct soft *c, u64 lin, u32 bytes)
 	for (u32 at = 0; at < bytes && res == HELPER_NEXT;) {
 		u32 n = MIN(bytes - at, 64u);
 
-		res = mem_write(c, lin + at, c->io_data + at, n, ACC_WRITE);
+		res = mem_write(c, lin + at, c->io_data + at, n, ACC_WRAP);
 		at += n;
 	}
 	return res;
@@ -209,7 +202,7 @@ is_ram(struct soft *c, u64 lin)
 enum helper_result
 sys_ins(struct soft *c, const struct insn *in)
 {
-	u64 lin = string_lin(c, in, SEG_ES, RDI);
+	u64 off = cut(c->r[RDI], in->addrsize), lin = seg_lin(c, SEG_ES, off);
 	u16 port = (u16)c->r[RDX];
 	enum helper_result res;
 	u32 bytes, count;
@@ -218,10 +211,12 @@ sys_ins(struct soft *c, const struct insn *in)
 	res = check_port(c, port, in->opsize);
 	if (res != HELPER_NEXT || (in->rep && !more_left(c, in)))
 		return res;
-	res = mem_probe_write(c, lin, in->opsize, ACC_WRITE);
+	if (!seg_check(c, SEG_ES, off, in->opsize, ACC_WRITE))
+		return HELPER_FAULT;
+	res = mem_probe_write(c, lin, in->opsize, seg_acc(c, SEG_ES));
 	if (res != HELPER_NEXT)
 		return res;
-	count = batch_of(c, in, lin);
+	count = batch_of(c, in, SEG_ES, lin);
 	if (count > 1 && !is_ram(c, lin))
 		count = 1;
 	bytes = count * in->opsize;
@@ -244,7 +239,7 @@ sys_ins(struct soft *c, const struct insn *in)
 enum helper_result
 sys_outs(struct soft *c, const struct insn *in)
 {
-	u64 lin = string_lin(c, in, in->seg, RSI);
+	u64 off = cut(c->r[RSI], in->addrsize), lin = seg_lin(c, in->seg, off);
 	u16 port = (u16)c->r[RDX];
 	enum helper_result res;
 	u32 count;
@@ -252,10 +247,10 @@ sys_outs(struct soft *c, const struct insn *in)
 	res = check_port(c, port, in->opsize);
 	if (res != HELPER_NEXT || (in->rep && !more_left(c, in)))
 		return res;
-	res = mem_read(c, lin, c->io_data, in->opsize, ACC_READ);
+	res = seg_read(c, in->seg, off, c->io_data, in->opsize, 0);
 	if (res != HELPER_NEXT)
 		return res;
-	count = batch_of(c, in, lin);
+	count = batch_of(c, in, in->seg, lin);
 	if (count > 1 && !copy_out(c, lin, count * in->opsize))
 		count = 1;
 	advance(c, in, RSI, count);

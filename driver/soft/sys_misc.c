@@ -77,8 +77,7 @@ sys_pushf(struct soft *c, const struct insn *in)
 	u64 sp = c->r[RSP] - in->opsize;
 	enum helper_result res;
 
-	res =
-	    mem_write(c, stack_lin(c, sp), &fl, in->opsize, ACC_WRITE | ACC_SS);
+	res = stack_write(c, sp, &fl, in->opsize, 0);
 	if (res == HELPER_NEXT || res == HELPER_EXIT)
 		stack_set(c, sp);
 	return res;
@@ -93,8 +92,7 @@ sys_popf(struct soft *c, const struct insn *in)
 	u64 mask = FL_ARITH | FL_TF | FL_DF | FL_NT, fl = 0;
 	enum helper_result res;
 
-	res = mem_read(c, stack_lin(c, c->r[RSP]), &fl, in->opsize,
-		       ACC_READ | ACC_SS);
+	res = stack_read(c, c->r[RSP], &fl, in->opsize, 0);
 	if (res != HELPER_NEXT)
 		return res;
 	if (in->opsize > 2)

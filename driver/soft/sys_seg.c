@@ -3,6 +3,17 @@
 
 /* --- derived state ---------------------------------------------------- */
 
+/* Whether every access from 0 to 4 GiB is allowed. */
+static bool
+is_flat(const struct cpu_seg *s)
+{
+	u32 data = ATTR_CODE | ATTR_EXPAND_DOWN | ATTR_WRITABLE;
+
+	return !(s->attr & ATTR_UNUSABLE) &&
+	       (s->attr & data) == ATTR_WRITABLE && s->base == 0 &&
+	       s->limit_bytes == BITS(31, 0);
+}
+
 /* CPL is what [S1] says. In compatibility mode every base is cut to 32 bits;
  * in 64-bit mode only FS and GS have one. MODE_STEP belongs to the run loop. */
 void
@@ -25,8 +36,11 @@ soft_refresh(struct soft *c)
 			mode |= MODE_D32;
 		if (c->seg[SEG_SS].attr & ATTR_DB)
 			mode |= MODE_SS32;
-		for (unsigned i = 0; i < SEG_COUNT; i++)
+		for (unsigned i = 0; i < SEG_COUNT; i++) {
 			c->seg_base[i] = (u32)c->seg[i].base;
+			if (!is_flat(&c->seg[i]))
+				mode |= MODE_CHECK(i);
+		}
 	}
 	c->cs_base = c->seg_base[SEG_CS];
 	if (c->cpl == 3)
@@ -187,6 +201,8 @@ load_null(struct soft *c, unsigned seg, u16 sel)
 	    (!(c->mode & MODE_64) || c->cpl == 3 || (sel & SEL_RPL) != c->cpl))
 		return sys_gp(c);
 	sys_seg_set_null(c, seg, sel);
+	if (!(c->mode & MODE_64))
+		soft_refresh(c);
 	return HELPER_NEXT;
 }
 
@@ -209,9 +225,9 @@ sys_seg_load(struct soft *c, unsigned seg, u16 sel)
 	if (res != HELPER_NEXT)
 		return res;
 	c->seg[seg] = d.seg;
-	if (seg == SEG_SS)
+	if (seg == SEG_SS || !(c->mode & MODE_64))
 		soft_refresh(c);
-	else if (seg >= SEG_FS || !(c->mode & MODE_64))
+	else if (seg >= SEG_FS)
 		c->seg_base[seg] = d.seg.base;
 	return HELPER_NEXT;
 }
@@ -240,10 +256,13 @@ sys_seg_drop_inner(struct soft *c)
 static enum helper_result
 load_last(struct soft *c, unsigned seg, u16 sel, bool shadow)
 {
+	u32 mode = c->mode;
 	enum helper_result res = sys_seg_load(c, seg, sel);
 
-	if (res != HELPER_NEXT || seg != SEG_SS)
+	if (res != HELPER_NEXT)
 		return res;
+	if (seg != SEG_SS) /* what follows may want other checks */
+		return c->mode == mode ? HELPER_NEXT : HELPER_JUMP;
 	if (shadow) {
 		c->int_shadow = true;
 		c->trap_rule = TRAP_HELD;
@@ -265,9 +284,7 @@ sys_mov_to_seg(struct soft *c, const struct insn *in)
 	if (!seg_valid(in->modrm_reg))
 		return sys_raise(c, EXC_UD);
 	if (in->has_mem) {
-		unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
-		enum helper_result res =
-		    mem_read(c, insn_lin(c, in), &sel, 2, acc);
+		enum helper_result res = insn_read(c, in, 0, &sel, 2, 0);
 
 		if (res != HELPER_NEXT)
 			return res;
@@ -288,8 +305,7 @@ sys_mov_from_seg(struct soft *c, const struct insn *in)
 		return sys_raise(c, EXC_UD);
 	sel = c->seg[in->modrm_reg].sel;
 	if (in->has_mem)
-		return mem_write(c, insn_lin(c, in), &sel, 2,
-				 ACC_WRITE | (insn_is_ss(in) ? ACC_SS : 0));
+		return insn_write(c, in, 0, &sel, 2, 0);
 	reg_set(c, in->modrm_rm, false, in->opsize, sel);
 	return HELPER_NEXT;
 }
@@ -298,8 +314,7 @@ enum helper_result
 sys_push_seg(struct soft *c, const struct insn *in)
 {
 	u64 sp = c->r[RSP] - in->opsize, v = c->seg[in->modrm_reg].sel;
-	enum helper_result res =
-	    mem_write(c, stack_lin(c, sp), &v, in->opsize, ACC_WRITE | ACC_SS);
+	enum helper_result res = stack_write(c, sp, &v, in->opsize, 0);
 
 	if (res == HELPER_NEXT || res == HELPER_EXIT)
 		stack_set(c, sp);
@@ -316,7 +331,7 @@ sys_pop_seg(struct soft *c, const struct insn *in)
 
 	if (!seg_valid(in->modrm_reg))
 		return sys_raise(c, EXC_UD);
-	res = mem_read(c, stack_lin(c, sp), &v, in->opsize, ACC_READ | ACC_SS);
+	res = stack_read(c, sp, &v, in->opsize, 0);
 	if (res != HELPER_NEXT)
 		return res;
 	stack_set(c, sp + in->opsize);
@@ -331,15 +346,14 @@ sys_pop_seg(struct soft *c, const struct insn *in)
 enum helper_result
 sys_load_far_pointer(struct soft *c, const struct insn *in)
 {
-	unsigned acc = ACC_READ | (insn_is_ss(in) ? ACC_SS : 0);
 	unsigned bytes = MIN(in->opsize, 4u);
-	u64 lin = insn_lin(c, in), at = 0;
 	enum helper_result res;
+	u64 at = 0;
 	u16 sel;
 
-	res = mem_read(c, lin, &at, bytes, acc);
+	res = insn_read(c, in, 0, &at, bytes, 0);
 	if (res == HELPER_NEXT)
-		res = mem_read(c, lin + bytes, &sel, 2, acc);
+		res = insn_read(c, in, bytes, &sel, 2, 0);
 	if (res == HELPER_NEXT)
 		res = load_last(c, (unsigned)in->imm, sel, false);
 	if (res == HELPER_NEXT || res == HELPER_JUMP)

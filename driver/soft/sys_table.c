@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "driver/soft/sys_int.h"
 
-static unsigned
-mem_acc(const struct insn *in, unsigned acc)
-{
-	return acc | (insn_is_ss(in) ? ACC_SS : 0);
-}
-
 /* Reads the 16-bit r/m operand that all selectors come in. */
 static enum helper_result
 read_sel(struct soft *c, const struct insn *in, u16 *sel)
 {
 	if (in->has_mem)
-		return mem_read(c, insn_lin(c, in), sel, 2,
-				mem_acc(in, ACC_READ));
+		return insn_read(c, in, 0, sel, 2, 0);
 	*sel = (u16)c->r[in->modrm_rm];
 	return HELPER_NEXT;
 }
@@ -32,8 +25,7 @@ load_table(struct soft *c, const struct insn *in, struct cpu_table *t)
 
 	if (c->cpl != 0)
 		return sys_gp(c);
-	res = mem_read(c, insn_lin(c, in), buf, 2 + base_bytes,
-		       mem_acc(in, ACC_READ));
+	res = insn_read(c, in, 0, buf, 2 + base_bytes, 0);
 	if (res != HELPER_NEXT)
 		return res;
 	base = get_le64(buf + 2);
@@ -53,8 +45,7 @@ store_table(struct soft *c, const struct insn *in, const struct cpu_table *t)
 
 	put_le16(buf, t->limit_bytes);
 	put_le64(buf + 2, t->base);
-	return mem_write(c, insn_lin(c, in), buf, c->mode & MODE_64 ? 10 : 6,
-			 mem_acc(in, ACC_WRITE));
+	return insn_write(c, in, 0, buf, c->mode & MODE_64 ? 10 : 6, 0);
 }
 
 enum helper_result
@@ -134,8 +125,7 @@ static enum helper_result
 store_sel(struct soft *c, const struct insn *in, u16 sel)
 {
 	if (in->has_mem)
-		return mem_write(c, insn_lin(c, in), &sel, 2,
-				 mem_acc(in, ACC_WRITE));
+		return insn_write(c, in, 0, &sel, 2, 0);
 	reg_set(c, in->modrm_rm, false, in->opsize, sel);
 	return HELPER_NEXT;
 }
@@ -284,7 +274,8 @@ sys_verw(struct soft *c, const struct insn *in)
 	return HELPER_NEXT;
 }
 
-/* Raises the RPL of the destination to that of the source. */
+/* Raises the RPL of the destination to that of the source. Memory is written
+ * only when it changes. */
 enum helper_result
 sys_arpl(struct soft *c, const struct insn *in)
 {
@@ -294,8 +285,7 @@ sys_arpl(struct soft *c, const struct insn *in)
 	bool raise;
 
 	if (in->has_mem)
-		res =
-		    mem_read(c, insn_lin(c, in), &sel, 2, mem_acc(in, ACC_RMW));
+		res = insn_read(c, in, 0, &sel, 2, 0);
 	else
 		sel = (u16)c->r[in->modrm_rm];
 	if (res != HELPER_NEXT)
@@ -304,8 +294,7 @@ sys_arpl(struct soft *c, const struct insn *in)
 	if (raise) {
 		sel = (u16)((sel & ~SEL_RPL) | rpl);
 		if (in->has_mem)
-			res = mem_write(c, insn_lin(c, in), &sel, 2,
-					mem_acc(in, ACC_WRITE));
+			res = insn_write(c, in, 0, &sel, 2, 0);
 		else
 			reg_set(c, in->modrm_rm, false, 2, sel);
 	}
