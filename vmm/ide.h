@@ -18,8 +18,8 @@
  * Threads: the vCPU thread only.
  * Owns:    one allocation, from ide_open() to ide_close(); its ports. Disks,
  *          packet devices and everything in the configuration are the
- *          caller's and outlive it. At ide_close() no request of its disks is
- *          in flight.
+ *          caller's and outlive it. Its disks are detached before
+ *          ide_close() (disks_release()).
  * Errors:  ide_open: -ENOMEM with a sentence.
  */
 #ifndef VMM_IDE_H

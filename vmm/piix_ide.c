@@ -225,7 +225,6 @@ ide_close(struct ide *i)
 {
 	if (i == NULL)
 		return;
-	assert(ide_idle(i));
 	i->pci.s.config[PCI_COMMAND] = 0;
 	place(i);
 	free(i);
