@@ -36,6 +36,7 @@
 #define CACHE_WCACHE_H
 
 #include "base/hist.h"
+#include "base/iov.h"
 #include "cache/store.h"
 
 enum wcache_mode {
