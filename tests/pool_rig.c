@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/pool_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+
+static struct lock lock = LOCK_INIT;
+static struct cond some_done = {PTHREAD_COND_INITIALIZER};
+static u64 done_count; /* [lock] */
+
+bool
+rig_has(const char *backend)
+{
+	struct iopool_config cfg = {.backend = backend};
+	struct iopool *p;
+	struct err e;
+
+	if (iopool_open(&p, &cfg, &e) != 0) {
+		printf("skip: %s\n", e.text);
+		return false;
+	}
+	iopool_close(p);
+	return true;
+}
+
+void
+rig_path(char *path, size_t path_bytes, const char *name)
+{
+	const char *dir = getenv("TEST_TMP");
+
+	snprintf(path, path_bytes, "%s/%s.%d", dir ? dir : "/tmp", name,
+		 (int)getpid());
+}
+
+static void
+must(int rc, const struct err *e)
+{
+	if (rc == 0)
+		return;
+	fprintf(stderr, "rig: %s\n", e->text);
+	abort();
+}
+
+void
+rig_open(struct rig *g, const char *backend, unsigned depth, unsigned threads)
+{
+	struct iopool_config cfg = {.backend = backend,
+				    .depth = depth,
+				    .threads = threads};
+	struct hostfile_options o = {.create = true,
+				     .size_bytes = RIG_FILE_BYTES};
+	struct err e = {"no memory"};
+
+	rig_path(g->path, sizeof(g->path), "rig");
+	unlink(g->path);
+	must(iopool_open(&g->pool, &cfg, &e), &e);
+	must(hostfile_open(&g->file, g->path, &o, &e), &e);
+	must(fault_set_open(&g->faults), &e);
+	hostfile_set_faults(g->file, g->faults);
+	g->mem = aligned_alloc(4096, RIG_MEM_BYTES);
+	must(g->mem ? 0 : -1, &e);
+	memset(g->mem, 0, RIG_MEM_BYTES);
+}
+
+void
+rig_close(struct rig *g)
+{
+	iopool_close(g->pool);
+	hostfile_close(g->file);
+	fault_set_close(g->faults);
+	unlink(g->path);
+	free(g->mem);
+}
+
+void
+rig_fault(struct rig *g, const char *rule)
+{
+	struct err e;
+
+	must(fault_add(g->faults, rule, &e), &e);
+}
+
+static void
+on_done(struct ioreq *r)
+{
+	struct rig_req *q = CONTAINER_OF(r, struct rig_req, io);
+
+	lock_acquire(&lock);
+	q->done = true;
+	q->done_ns = clock_now_ns();
+	q->ran_on = pthread_self();
+	q->order = ++done_count;
+	cond_wake_all(&some_done);
+	lock_release(&lock);
+}
+
+void
+rig_fill(struct rig *g, struct rig_req *q, enum io_op op, u64 off,
+	 u64 size_bytes, void *buf)
+{
+	*q = (struct rig_req){
+	    .iov = {buf ? buf : g->mem + off, size_bytes},
+	    .io = {.op = op,
+		   .file = g->file,
+		   .off = off,
+		   .size_bytes = size_bytes,
+		   .iov = &q->iov,
+		   .iov_count = 1,
+		   .done = on_done},
+	};
+}
+
+void
+rig_submit(struct rig *g, struct rig_req *q, unsigned count)
+{
+	struct ioreq *reqs[512];
+
+	assert(count <= ARRAY_SIZE(reqs));
+	for (unsigned i = 0; i < count; i++)
+		reqs[i] = &q[i].io;
+	iopool_submit(g->pool, reqs, count);
+}
+
+void
+rig_wait(struct rig_req *q, unsigned count)
+{
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < count; i++)
+		while (!q[i].done)
+			cond_wait(&some_done, &lock);
+	lock_release(&lock);
+}
+
+bool
+rig_is_done(struct rig_req *q)
+{
+	bool done;
+
+	lock_acquire(&lock);
+	done = q->done;
+	lock_release(&lock);
+	return done;
+}
+
+int
+rig_do(struct rig *g, enum io_op op, u64 off, u64 size_bytes, void *buf)
+{
+	struct rig_req q;
+
+	rig_fill(g, &q, op, off, size_bytes, buf);
+	rig_submit(g, &q, 1);
+	rig_wait(&q, 1);
+	return q.io.rc;
+}
