@@ -283,6 +283,7 @@ ide_bm_write(void *dev, u16 port, unsigned size_bytes, u32 v)
 	struct ide *i = dev;
 	struct ide_channel *c = &i->channel[port >> 3 & 1];
 
+	TRACE(ide_bm_write, c->job.id, c->number, port & 7, v);
 	for (unsigned n = size_bytes; n-- > 0;)
 		write_byte(c, (port & 7) + n, (u8)(v >> (n * 8)));
 }
