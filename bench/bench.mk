@@ -1,4 +1,5 @@
-# Adds: the guest programs that bench_soft embeds, and `make bench-cpu`.
+# Adds: the guest programs that bench_soft embeds, `make bench-cpu` and
+# `make bench-disk`.
 BLOB_CFLAGS := -std=gnu11 -O2 $(WARN) -ffreestanding -fno-pic -fno-pie \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables
 
@@ -34,6 +35,12 @@ bench-cpu: build/spindle guest $B/bench/bench_cpu $G/bench/initrd ## Spindle bes
 	@tools/deps bench
 	@$B/bench/bench_cpu --rounds $(ROUNDS) --spindle $B/spindle \
 		--kernel $G/debian/vmlinuz --initrd $G/bench/initrd $(BENCH_FLAGS)
+bench-disk: build/spindle guest-tools $B/bench/bench_disk ## the IDE disk beside QEMU's, row by row (ROUNDS=3)
+	@tools/deps bench
+	@for d in soft $$($B/spindle run -- true 2>&1 | \
+		sed -n 's/^spindle: driver: \(kvm\).*/\1/p'); do $B/bench/bench_disk --rounds $(ROUNDS) \
+		--spindle $B/spindle --kernel $G/cloud/vmlinuz --driver $$d \
+		--initrd $G/tools/initrd --dir build $(BENCH_FLAGS) || exit; done
 bench-soft: $B/bench/bench_soft ## the software CPU alone, no kernel, in MIPS
 	@$<
-.PHONY: bench-cpu bench-soft
+.PHONY: bench-cpu bench-disk bench-soft

@@ -69,7 +69,7 @@ done
 for name in fio hdparm smartctl mkfs.xfs xfs_repair mkfs.btrfs btrfs; do
 	[ -x "$dir/usr/sbin/$name" ] || fail "there is no '$name'"
 done
-for script in "${0%/*}"/*.sh; do
+for script in "${0%/*}"/*.sh "${0%/*}"/*.fio; do
 	name=${script##*/}
 	case $name in
 	tree.sh | standin.sh) ;;
