@@ -218,6 +218,18 @@ take_dropped(void)
 	return sum;
 }
 
+/* Is there a ring that may be full before the next round? */
+static bool
+rings_fill(void)
+{
+	for (unsigned i = 0; i < RINGS; i++)
+		if (atomic_load(&trace.rings[i].head) -
+			atomic_load(&trace.rings[i].tail) >
+		    RING_EVENTS / 4)
+			return true;
+	return false;
+}
+
 /* Writes everything that is older than now; returns whether there was any. */
 static bool
 write_round(void)
@@ -276,10 +288,10 @@ writer(void *arg)
 
 	(void)arg;
 	while (!atomic_load(&trace.stop)) {
-		if (write_round())
-			nanosleep(&round, NULL);
-		else
+		if (!write_round())
 			sleep_until_work();
+		else if (!rings_fill())
+			nanosleep(&round, NULL);
 	}
 	while (write_round())
 		;
