@@ -13,19 +13,25 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/trace.h"
 #include "cli/capture.h"
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/guests.h"
+#include "cli/storage.h"
 #include "vmm/agent.h"
+#include "vmm/cdrom.h"
 #include "vmm/machine.h"
 
 #define APPEND_BYTES 4096
+#define CDROM_AT     2 /* secondary master */
 
 struct run {
 	/* the command line */
 	const char *memory, *driver, *cpu, *guest, *kernel, *initrd, *append;
-	const char *ctl, *name, *device_test;
+	const char *ctl, *name, *device_test, *ide, *trace, *trace_file;
+	const char *cdrom; /* NULL: no drive; empty: no disc */
+	struct cli_list disks;
 	bool no_reboot, no_lapic, verbose;
 	char **command; /* NULL: none */
 
@@ -37,6 +43,8 @@ struct run {
 	struct console *console; /* without */
 	struct capture capture;	 /* with a command: what the console said */
 	struct machine *machine;
+	struct storage storage;
+	struct cdrom_config drive;
 	sigset_t caught;
 };
 
@@ -118,11 +126,21 @@ read_options(struct run *r, const struct cli_command *self, int argc,
 	    CLI_VALUE("initrd", 0, "FILE", "its initial RAM disk", &r->initrd),
 	    CLI_VALUE("append", 0, "TEXT", "words for its command line",
 		      &r->append),
+	    CLI_LIST("disk", 'd', "FILE[,..]",
+		     "an IDE disk; '--disk help' has the keys", &r->disks),
+	    CLI_VALUE("cdrom", 0, "FILE", "a CD drive with this image",
+		      &r->cdrom),
+	    CLI_VALUE("io", 0, "NAME", "auto, uring or threads (auto)",
+		      &r->storage.io),
+	    CLI_VALUE("ide", 0, "NAME", "piix4 or piix3 (piix4)", &r->ide),
+	    CLI_VALUE("trace", 0, "PATTERNS",
+		      "trace 'disk_*,io_*'; 'help' lists", &r->trace),
+	    CLI_VALUE("trace-file", 0, "FILE", "where to (stderr)",
+		      &r->trace_file),
 	    CLI_VALUE("ctl", 0, "SOCKET", "make a control socket", &r->ctl),
 	    CLI_VALUE("name", 0, "NAME", "what 'ctl query' calls it", &r->name),
 	    CLI_VALUE("device-test", 0, "SOCKET",
-		      "no processor: a test program plays it",
-		      &r->device_test),
+		      "no processor: a test program plays it", &r->device_test),
 	    CLI_FLAG("no-reboot", 0, "end when the guest reboots",
 		     &r->no_reboot),
 	    CLI_FLAG("no-lapic", 0, "a PC with PIC and PIT only", &r->no_lapic),
@@ -163,6 +181,23 @@ check_options(struct run *r, struct err *e)
 			       "there is no CPU '%s'; default and host there "
 			       "are",
 			       r->cpu);
+	if (strcmp(r->ide, "piix4") != 0 && strcmp(r->ide, "piix3") != 0)
+		return err_set(e, -EINVAL,
+			       "there is no IDE controller '%s'; there are "
+			       "piix4 and piix3",
+			       r->ide);
+	for (unsigned i = 0; i < r->disks.count; i++) {
+		rc = storage_add(&r->storage, r->disks.item[i], e);
+		if (rc != 0)
+			return rc;
+	}
+	if (r->trace_file != NULL && r->trace == NULL)
+		return err_set(e, -EINVAL, "--trace-file needs --trace");
+	if (r->trace != NULL) {
+		rc = trace_enable(r->trace, e);
+		if (rc != 0)
+			return rc;
+	}
 	if (r->initrd != NULL && r->kernel == NULL && r->guest == NULL)
 		return err_set(e, -EINVAL,
 			       "--initrd needs --kernel or --guest");
@@ -178,6 +213,7 @@ check_options(struct run *r, struct err *e)
 	c->driver = r->driver;
 	c->host_cpuid = strcmp(r->cpu, "host") == 0;
 	c->no_lapic = r->no_lapic;
+	c->piix3 = strcmp(r->ide, "piix3") == 0;
 	/* A guest that reboots under a command has lost the command. */
 	c->no_reboot = r->no_reboot || r->command != NULL;
 	c->ctl_path = r->ctl;
@@ -417,30 +453,85 @@ run_device_test(struct run *r)
 	return console_status(&end);
 }
 
+/* Lists that are asked for instead of a machine. */
+static bool
+print_lists(const struct run *r)
+{
+	if (r->disks.count != 0 && strcmp(r->disks.item[0], "help") == 0) {
+		fputs(storage_keys, stdout);
+		return true;
+	}
+	if (r->trace != NULL && strcmp(r->trace, "help") == 0) {
+		trace_list();
+		return true;
+	}
+	return false;
+}
+
+static int
+run_with_storage(struct run *r)
+{
+	struct err e;
+	int rc = 0, status;
+
+	if (r->trace != NULL)
+		rc = trace_start(r->trace_file, &e);
+	if (rc == 0)
+		rc = storage_open(&r->storage, r->config.disk,
+				  r->cdrom != NULL ? 1U << CDROM_AT : 0, &e);
+	if (rc == 0 && r->cdrom != NULL) {
+		r->drive.position = CDROM_AT;
+		r->drive.disc.path = r->cdrom[0] != '\0' ? r->cdrom : NULL;
+		r->drive.disc.pool = r->storage.pool;
+		r->config.cdrom = &r->drive;
+	}
+	if (rc != 0)
+		return cli_fail(&e);
+	if (r->device_test != NULL)
+		status = run_device_test(r);
+	else
+		status =
+		    choose_guest(r, &e) != 0 ? cli_fail(&e) : run_machine(r);
+	machine_close(r->machine);
+	r->machine = NULL;
+	return status;
+}
+
+/* The last flush may fail when all else went well (disk-rules 24). */
+static int
+close_storage(struct run *r, int status)
+{
+	struct err e;
+
+	if (storage_close(&r->storage, &e) == 0)
+		return status;
+	cli_fail(&e);
+	return status == CLI_OK ? CLI_FAIL : status;
+}
+
 int
 run_main(const struct cli_command *self, int argc, char **argv)
 {
-	struct run r = {.memory = "512M", .driver = "auto", .cpu = "default"};
+	struct run r = {.memory = "512M",
+			.driver = "auto",
+			.cpu = "default",
+			.ide = "piix4",
+			.storage = {.io = "auto"}};
 	bool help = false;
 	struct err e;
 	int status;
 
 	if (read_options(&r, self, argc, argv, &help, &e) != 0)
 		return cli_usage("%s", e.text);
-	if (help)
+	if (help || print_lists(&r))
 		return CLI_OK;
 	if (check_options(&r, &e) != 0)
 		return cli_usage("%s", e.text);
 	if (r.verbose)
 		log_set_level(LOG_INFO);
 	catch_signals(&r.caught);
-	if (r.device_test != NULL)
-		status = run_device_test(&r);
-	else
-		status =
-		    choose_guest(&r, &e) != 0 ? cli_fail(&e) : run_machine(&r);
-	if (r.machine != NULL)
-		machine_close(r.machine);
+	status = close_storage(&r, run_with_storage(&r));
+	trace_stop();
 	agent_close(r.agent);
 	console_close(r.console);
 	guest_list_release(&r.guests);

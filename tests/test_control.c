@@ -187,7 +187,7 @@ test_control_refuses_what_is_no_request(void **state)
 	assert_refused("{\"cmd\": 1}", "a request needs a string 'cmd'");
 	assert_refused("{\"cmd\": \"Query\"}",
 		       "unknown command: there are query, stats, pause, "
-		       "continue, powerdown and quit");
+		       "continue, powerdown, quit, fault, eject and insert");
 }
 
 /* --- the socket ----------------------------------------------------------- */

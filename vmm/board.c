@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -99,6 +100,19 @@ lapic_nmi(void *ctx)
 
 	m->ops->nmi(m->hv);
 	m->halted = false;
+}
+
+/* A disk holds an error back: the guest stands still until somebody says
+ * continue. */
+static void
+disk_stop(void *ctx, const char *text)
+{
+	struct machine *m = ctx;
+
+	log_error("%s", text);
+	snprintf(m->stopped, sizeof(m->stopped), "%s", text);
+	m->paused = true;
+	vclock_stop(&m->clock);
 }
 
 static u64
@@ -294,6 +308,37 @@ map_fw_cfg(struct machine *m)
 	return m->device_test ? pio_add(&m->pio, &r) : 0;
 }
 
+static int
+open_ide(struct machine *m, const struct machine_config *cfg, struct err *e)
+{
+	struct ide_config ic = {
+	    .model = cfg->piix3 ? IDE_PIIX3 : IDE_PIIX4,
+	    .irq = {wire(m, IDE_IRQ0), wire(m, IDE_IRQ1)},
+	    .ram = &m->ram,
+	    .timers = &m->timers,
+	    .pio = &m->pio,
+	    .pci = &m->pci,
+	};
+
+	static_assert(DISKS_MAX == MACHINE_DISKS && IDE_DRIVES == DISKS_MAX,
+		      "one place for each");
+	memcpy(ic.disk, cfg->disk, sizeof(ic.disk));
+	m->disks.mail = &m->mail;
+	m->disks.timers = &m->timers;
+	m->disks.stop = disk_stop;
+	m->disks.ctx = m;
+	disks_init(&m->disks, cfg->disk);
+	if (cfg->cdrom != NULL) {
+		int rc = cdrom_open(&m->cdrom, cfg->cdrom, &m->disks, e);
+
+		if (rc != 0)
+			return rc;
+		assert(cfg->disk[cfg->cdrom->position] == NULL);
+		ic.packet[cfg->cdrom->position] = cdrom_packet(m->cdrom);
+	}
+	return ide_open(&m->ide, &ic, e);
+}
+
 int
 board_init(struct machine *m, const struct machine_config *cfg, struct err *e)
 {
@@ -325,12 +370,15 @@ board_init(struct machine *m, const struct machine_config *cfg, struct err *e)
 		rc = map_ports(m);
 	if (rc == 0)
 		rc = map_fw_cfg(m);
-	return rc == 0 ? 0 : err_errno(e, rc, "cannot set up the board");
+	if (rc != 0)
+		return err_errno(e, rc, "cannot set up the board");
+	return open_ide(m, cfg, e);
 }
 
 void
 board_release(struct machine *m)
 {
+	ide_close(m->ide);
 	for (int i = 0; i < MACHINE_SERIALS; i++)
 		serial_release(&m->serial[i]);
 }
@@ -363,5 +411,6 @@ board_reset(struct machine *m)
 	pci_reset(&m->pci);
 	i440fx_reset(&m->bridge);
 	piix4_reset(&m->piix);
+	ide_reset(m->ide);
 	put_acpi(m);
 }

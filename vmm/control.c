@@ -35,82 +35,191 @@ struct control {
 
 /* --- commands ---------------------------------------------------------- */
 
+struct call {
+	struct machine *machine;
+	const json_t *request;
+	json_t *answer;
+	struct err e; /* when the command returns a -errno */
+};
+
 static void
 put_uint(json_t *o, const char *key, u64 v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-static void
-cmd_query(struct machine *m, json_t *o)
+static int
+cmd_query(struct call *c)
 {
 	struct machine_info info;
 
-	machine_query(m, &info);
-	json_object_set_new(o, "name", json_string(info.name));
-	json_object_set_new(o, "state",
+	machine_query(c->machine, &info);
+	json_object_set_new(c->answer, "name", json_string(info.name));
+	json_object_set_new(c->answer, "state",
 			    json_string(info.ended    ? "ended"
 					: info.paused ? "paused"
 						      : "running"));
-	json_object_set_new(o, "driver", json_string(info.driver));
-	json_object_set_new(o, "driver_why", json_string(info.driver_why));
-	put_uint(o, "memory_bytes", info.memory_bytes);
-	put_uint(o, "pid", (u64)getpid());
+	json_object_set_new(c->answer, "driver", json_string(info.driver));
+	json_object_set_new(c->answer, "driver_why",
+			    json_string(info.driver_why));
+	if (info.stopped[0] != '\0')
+		json_object_set_new(c->answer, "stopped",
+				    json_string(info.stopped));
+	put_uint(c->answer, "memory_bytes", info.memory_bytes);
+	put_uint(c->answer, "pid", (u64)getpid());
+	return 0;
 }
 
-static void
-cmd_stats(struct machine *m, json_t *o)
+/* An array; each disk says where it is. */
+static json_t *
+disks_stats(struct machine *m)
+{
+	json_t *all = json_array();
+
+	for (unsigned i = 0; i < MACHINE_DISKS; i++) {
+		const struct disk *d = machine_disk(m, i);
+		char *text = d != NULL ? disk_stats_json(d) : NULL;
+		json_t *o = text != NULL ? json_loads(text, 0, NULL) : NULL;
+
+		free(text);
+		if (o == NULL)
+			continue;
+		put_uint(o, "at", i);
+		json_array_append_new(all, o);
+	}
+	return all;
+}
+
+static int
+cmd_stats(struct call *c)
 {
 	struct machine_stats st;
 
-	machine_stats(m, &st);
-	put_uint(o, "memory_bytes", st.memory_bytes);
-	put_uint(o, "run_ns", st.run_ns);
-	put_uint(o, "host_cpu_ns", st.host_cpu_ns);
-	put_uint(o, "exits", st.exits);
-	put_uint(o, "exits_io", st.exits_io);
-	put_uint(o, "exits_mmio", st.exits_mmio);
-	put_uint(o, "exits_hlt", st.exits_hlt);
-	put_uint(o, "exits_msr", st.exits_msr);
-	put_uint(o, "interrupts", st.interrupts);
-	put_uint(o, "insns", st.insns);
+	machine_stats(c->machine, &st);
+	put_uint(c->answer, "memory_bytes", st.memory_bytes);
+	put_uint(c->answer, "run_ns", st.run_ns);
+	put_uint(c->answer, "host_cpu_ns", st.host_cpu_ns);
+	put_uint(c->answer, "exits", st.exits);
+	put_uint(c->answer, "exits_io", st.exits_io);
+	put_uint(c->answer, "exits_mmio", st.exits_mmio);
+	put_uint(c->answer, "exits_hlt", st.exits_hlt);
+	put_uint(c->answer, "exits_msr", st.exits_msr);
+	put_uint(c->answer, "interrupts", st.interrupts);
+	put_uint(c->answer, "insns", st.insns);
+	json_object_set_new(c->answer, "disks", disks_stats(c->machine));
+	return 0;
 }
 
-static void
-cmd_pause(struct machine *m, json_t *o)
+static int
+cmd_pause(struct call *c)
 {
-	machine_pause(m);
-	json_object_set_new(o, "state", json_string("paused"));
+	machine_pause(c->machine);
+	json_object_set_new(c->answer, "state", json_string("paused"));
+	return 0;
 }
 
-static void
-cmd_continue(struct machine *m, json_t *o)
+static int
+cmd_continue(struct call *c)
 {
-	machine_continue(m);
-	json_object_set_new(o, "state", json_string("running"));
+	machine_continue(c->machine);
+	json_object_set_new(c->answer, "state", json_string("running"));
+	return 0;
 }
 
-static void
-cmd_powerdown(struct machine *m, json_t *o)
+static int
+cmd_powerdown(struct call *c)
 {
-	(void)o;
-	machine_powerdown(m);
+	machine_powerdown(c->machine);
+	return 0;
 }
 
-static void
-cmd_quit(struct machine *m, json_t *o)
+static int
+cmd_quit(struct call *c)
 {
-	(void)o;
-	machine_quit(m);
+	machine_quit(c->machine);
+	return 0;
+}
+
+/* The disk that "disk" names by its position; the first without it. */
+static int
+find_disk(struct call *c, struct disk **out)
+{
+	const json_t *at = json_object_get(c->request, "disk");
+	json_int_t i = at != NULL ? json_integer_value(at) : 0;
+
+	if (at != NULL && !json_is_integer(at))
+		return err_set(&c->e, -EINVAL, "'disk' is a position, 0 to 3");
+	*out = i >= 0 && i < MACHINE_DISKS
+		   ? machine_disk(c->machine, (unsigned)i)
+		   : NULL;
+	return *out != NULL
+		   ? 0
+		   : err_set(&c->e, -ENOENT,
+			     "there is no disk at position %lld", (long long)i);
+}
+
+/* {"cmd":"fault","disk":0,"rule":"write:EIO:count=1"}; without a rule there
+ * are none any more. */
+static int
+cmd_fault(struct call *c)
+{
+	const json_t *rule = json_object_get(c->request, "rule");
+	struct disk *d;
+	int rc = find_disk(c, &d);
+
+	if (rc != 0)
+		return rc;
+	if (rule != NULL && !json_is_string(rule))
+		return err_set(&c->e, -EINVAL, "'rule' is a string");
+	return disk_fault(d, json_string_value(rule), &c->e);
+}
+
+/* {"cmd":"eject","force":true}: "state" is open, or asked when the guest has
+ * locked the door. {"cmd":"insert","file":"...","force":true}. */
+static int
+load_disc(struct call *c, const char *path, bool *asked)
+{
+	const json_t *force = json_object_get(c->request, "force");
+
+	if (force != NULL && !json_is_boolean(force))
+		return err_set(&c->e, -EINVAL, "'force' is true or false");
+	return machine_load_disc(c->machine, path, json_is_true(force), asked,
+				 &c->e);
+}
+
+static int
+cmd_eject(struct call *c)
+{
+	bool asked;
+	int rc = load_disc(c, NULL, &asked);
+
+	if (rc == 0)
+		json_object_set_new(c->answer, "state",
+				    json_string(asked ? "asked" : "open"));
+	return rc;
+}
+
+static int
+cmd_insert(struct call *c)
+{
+	const char *path =
+	    json_string_value(json_object_get(c->request, "file"));
+	bool asked;
+
+	if (path == NULL)
+		return err_set(&c->e, -EINVAL, "'insert' needs a 'file'");
+	return load_disc(c, path, &asked);
 }
 
 static const struct {
 	const char *name;
-	void (*run)(struct machine *m, json_t *answer);
+	int (*run)(struct call *c);
 } commands[] = {
     {"query", cmd_query},	  {"stats", cmd_stats},
     {"pause", cmd_pause},	  {"continue", cmd_continue},
     {"powerdown", cmd_powerdown}, {"quit", cmd_quit},
+    {"fault", cmd_fault},	  {"eject", cmd_eject},
+    {"insert", cmd_insert},
 };
 
 static json_t *
@@ -123,7 +232,7 @@ static json_t *
 run_command(struct machine *m, const json_t *request)
 {
 	const char *name = json_string_value(json_object_get(request, "cmd"));
-	json_t *answer;
+	struct call c = {.machine = m, .request = request};
 
 	if (!json_is_object(request))
 		return refuse("a request is a JSON object");
@@ -132,13 +241,14 @@ run_command(struct machine *m, const json_t *request)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
-		answer = json_pack("{s:b}", "ok", 1);
-		if (answer != NULL)
-			commands[i].run(m, answer);
-		return answer;
+		c.answer = json_pack("{s:b}", "ok", 1);
+		if (c.answer == NULL || commands[i].run(&c) == 0)
+			return c.answer;
+		json_decref(c.answer);
+		return refuse(c.e.text);
 	}
 	return refuse("unknown command: there are query, stats, pause, "
-		      "continue, powerdown and quit");
+		      "continue, powerdown, quit, fault, eject and insert");
 }
 
 /* Takes the answer. */

@@ -163,8 +163,11 @@ machine_close(struct machine *m)
 		return;
 	devtest_close(m->devtest);
 	control_close(m->control);
+	if (m->disks.mail != NULL)
+		disks_release(&m->disks);
 	boot_close(m->boot);
 	board_release(m);
+	cdrom_close(m->cdrom);
 	if (m->hv != NULL)
 		m->ops->destroy(m->hv);
 	ram_release(&m->ram);
@@ -263,8 +266,10 @@ do_continue(void *ctx, void *arg)
 
 	(void)arg;
 	m->paused = false;
+	m->stopped[0] = '\0';
 	if (m->mail.open && !m->ended && !m->device_test)
 		vclock_start(&m->clock);
+	disks_retry(&m->disks);
 }
 
 static void
@@ -303,6 +308,7 @@ do_query(void *ctx, void *arg)
 	info->memory_bytes = m->memory_bytes;
 	info->paused = m->paused;
 	info->ended = m->ended;
+	memcpy(info->stopped, m->stopped, sizeof(info->stopped));
 }
 
 void
@@ -333,6 +339,23 @@ void
 machine_query(struct machine *m, struct machine_info *info)
 {
 	mail_call(&m->mail, do_query, info);
+}
+
+struct disk *
+machine_disk(const struct machine *m, unsigned position)
+{
+	assert(position < MACHINE_DISKS);
+	return m->disks.slot[position].disk;
+}
+
+int
+machine_load_disc(struct machine *m, const char *path, bool force, bool *asked,
+		  struct err *e)
+{
+	if (m->cdrom == NULL)
+		return err_set(e, -ENODEV,
+			       "this machine has no CD drive (--cdrom)");
+	return cdrom_load(m->cdrom, path, force, asked, e);
 }
 
 size_t

@@ -16,9 +16,13 @@
 #define VMM_MACHINE_H
 
 #include "base/err.h"
+#include "hdd/disk.h"
 #include "vmm/chardev.h"
 
+struct cdrom_config;
+
 #define MACHINE_SERIALS 2
+#define MACHINE_DISKS	4 /* primary master, slave, secondary master, slave */
 
 /* A byte written to this port ends the machine; the byte is its exit code. */
 #define MACHINE_DEBUG_EXIT_PORT 0x501
@@ -39,6 +43,9 @@ struct machine_config {
 	 * (docs/device-test.md). The machine ends with its client. */
 	const char *device_test;
 	struct chardev *serial[MACHINE_SERIALS]; /* NULL: unconnected */
+	struct disk *disk[MACHINE_DISKS]; /* NULL: none; they outlive it */
+	const struct cdrom_config *cdrom; /* NULL: no CD drive */
+	bool piix3;			  /* an older IDE controller: no UDMA */
 };
 
 enum machine_end_kind {
@@ -70,6 +77,7 @@ struct machine_info {
 	const char *name, *driver, *driver_why;
 	u64 memory_bytes;
 	bool paused, ended;
+	char stopped[400]; /* why a disk's policy paused it, or empty */
 };
 
 struct machine;
@@ -95,6 +103,14 @@ void machine_continue(struct machine *m);
 void machine_powerdown(struct machine *m);
 void machine_stats(struct machine *m, struct machine_stats *st);
 void machine_query(struct machine *m, struct machine_info *info);
+
+/* Any thread: the disk at a position, or NULL. */
+struct disk *machine_disk(const struct machine *m, unsigned position);
+
+/* Any thread: another disc for the CD drive, or none with path NULL; see
+ * cdrom_load(). -ENODEV without a drive. */
+int machine_load_disc(struct machine *m, const char *path, bool force,
+		      bool *asked, struct err *e) MUST_CHECK;
 
 /* Any thread: gives the guest up to count bytes on serial port n; returns how
  * many were taken (0 when its buffer is full). */

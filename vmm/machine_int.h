@@ -23,11 +23,14 @@
 #include "driver/hv.h"
 #include "vmm/acpi_pm.h"
 #include "vmm/boot.h"
+#include "vmm/cdrom.h"
+#include "vmm/disks.h"
 #include "vmm/fw_cfg.h"
 #include "vmm/i440fx.h"
 #include "vmm/i8042.h"
 #include "vmm/i8254.h"
 #include "vmm/i8259.h"
+#include "vmm/ide.h"
 #include "vmm/ioapic.h"
 #include "vmm/lapic.h"
 #include "vmm/machine.h"
@@ -69,6 +72,7 @@ struct machine {
 	bool ended;
 	struct machine_end end;
 	struct machine_stats stats; /* the counters of it */
+	char stopped[400];	    /* what a disk's policy paused it for */
 
 	/* other threads */
 	struct mail mail;
@@ -83,6 +87,7 @@ struct machine {
 	struct pio pio;
 	struct mmio mmio;
 	struct pci pci;
+	struct disks disks;
 
 	/* chips */
 	enum irqchip irqchip; /* [const] */
@@ -94,6 +99,8 @@ struct machine {
 	struct i440fx bridge;
 	struct piix4 piix;
 	struct acpi_pm acpi;
+	struct ide *ide;     /* [const] */
+	struct cdrom *cdrom; /* [const] NULL: none */
 	struct lapic lapic;
 	struct ioapic ioapic;
 	struct serial serial[MACHINE_SERIALS];

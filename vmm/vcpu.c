@@ -66,6 +66,13 @@ deliver(struct machine *m)
 	}
 }
 
+/* A disk may still read or write the memory that a reset clears. */
+static bool
+can_reset(const struct machine *m)
+{
+	return m->no_reboot || ide_idle(m->ide);
+}
+
 static void
 reset(struct machine *m)
 {
@@ -105,8 +112,9 @@ ready(struct machine *m)
 				machine_stop(m, MACHINE_QUIT, 0);
 			mail_run(&m->mail);
 			board_input(m);
+			disks_run(&m->disks);
 		}
-		if (unlikely(m->reset_wanted) && !m->ended)
+		if (unlikely(m->reset_wanted) && !m->ended && can_reset(m))
 			reset(m);
 		if (unlikely(m->ended))
 			return false;
@@ -115,6 +123,10 @@ ready(struct machine *m)
 			continue;
 		}
 		vtimers_run(&m->timers);
+		if (unlikely(m->reset_wanted)) {
+			sleep_until(m, m->timers.next_ns);
+			continue;
+		}
 		if (unlikely(m->device_test)) {
 			mail_sleep(&m->mail, UINT64_MAX);
 			continue;
