@@ -83,6 +83,15 @@ ide_rig_disk(struct ide_rig *r, unsigned drive, const struct disk_config *cfg)
 	return r->disk[drive];
 }
 
+void
+ide_rig_fault(struct ide_rig *r, unsigned drive, const char *rule)
+{
+	struct err e = {""};
+
+	if (disk_fault(r->disk[drive], rule, &e) != 0)
+		fail_msg("%s", e.text);
+}
+
 static void
 open_drive(struct ide_rig *r, unsigned n, const struct ide_rig_drive *d)
 {

@@ -5,7 +5,8 @@
  *          real disks over temporary files of which sector n is filled with
  *          rig_byte(n). Answers of the disks arrive only when the test waits
  *          for them: what is not done in the call stays in flight as long as
- *          the test likes.
+ *          the test likes. (A rule "read:delay" sees to it that a miss is not
+ *          done in the call.)
  * Units:   a drive is a position, channel * 2 + unit; reg one of the ATA_
  *          names; sectors of 512 bytes; virtual nanoseconds.
  * Threads: one; the disks have an I/O pool behind them.
@@ -97,6 +98,9 @@ const char *ide_rig_path(unsigned drive);
  * It is closed with the others. */
 struct disk *ide_rig_disk(struct ide_rig *r, unsigned drive,
 			  const struct disk_config *cfg);
+
+/* One more rule (cache/fault.h); NULL: none any more. */
+void ide_rig_fault(struct ide_rig *r, unsigned drive, const char *rule);
 
 static inline u8
 rig_byte(u64 lba)

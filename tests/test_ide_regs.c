@@ -357,6 +357,7 @@ test_ide_srst_during_dma_waits_for_the_data(void **state)
 
 	(void)state;
 	memset(ram, 0, 512);
+	ide_rig_fault(&rig, 0, "read:delay:ms=20");
 	bm_table(&rig, 0, 0x1000, &prd, 1);
 	ata_lba28(&rig, 0, 0xc8, 9, 1);
 	bm_start(&rig, 0, true);
@@ -394,6 +395,7 @@ test_ide_reset_keeps_a_busy_channel_busy(void **state)
 	const struct rig_prd prd = {0x20000, 512 | PRD_LAST};
 
 	(void)state;
+	ide_rig_fault(&rig, 0, "read:delay:ms=20");
 	bm_table(&rig, 0, 0x1000, &prd, 1);
 	ata_lba28(&rig, 0, 0xc8, 9, 1);
 	bm_start(&rig, 0, true);

@@ -37,10 +37,11 @@
  *
  * Invariants:
  *  [I1] phase IDLE or RESET..DRAIN: no command; row is NULL.
- *  [I2] BSY or DRQ of the selected drive is set exactly outside of IDLE.
+ *  [I2] BSY or DRQ is set exactly outside of IDLE, in the selected drive or,
+ *       in RESET and DRAIN, in both.
  *  [I3] a slot of req[] in use and not dropped belongs to the command in phase
  *       DISK; there is at most one.
- *  [I4] pio.at <= pio.size_bytes; both even but for a packet's odd end.
+ *  [I4] in PIO: at < burst_end <= size_bytes.
  *  [I5] the wire is intrq of the selected drive and not nIEN.
  */
 #ifndef VMM_IDE_INT_H
@@ -287,6 +288,9 @@ u32 ide_command_read(void *dev, u16 port, unsigned size_bytes);
 void ide_command_write(void *dev, u16 port, unsigned size_bytes, u32 v);
 u32 ide_control_read(void *dev, u16 port, unsigned size_bytes);
 void ide_control_write(void *dev, u16 port, unsigned size_bytes, u32 v);
+
+/* Asserts the invariants, for tests. */
+void ide_check(const struct ide *i);
 
 /* INTRQ of a drive; the wire follows while it is selected. */
 void ide_intrq(struct ide_drive *d, bool on);

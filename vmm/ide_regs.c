@@ -50,6 +50,39 @@ ide_intrq(struct ide_drive *d, bool on)
 	drive_wire(d->channel);
 }
 
+static bool
+has_command(const struct ide_channel *c)
+{
+	return c->phase >= IDE_BUSY && c->phase <= IDE_DELAY;
+}
+
+static void
+check_channel(const struct ide_channel *c)
+{
+	const struct ide_drive *d = &c->drive[c->select];
+	unsigned live = 0;
+
+	assert((c->row != NULL) == has_command(c)); /* [I1] */
+	if (ide_present(d))
+		assert(((d->s.status & (STATUS_BSY | STATUS_DRQ)) != 0) ==
+		       (c->phase != IDE_IDLE)); /* [I2] */
+	for (unsigned i = 0; i < IDE_REQUESTS; i++)
+		live += c->req[i].used && !c->req[i].dropped;
+	assert(live == (c->phase == IDE_DISK)); /* [I3] */
+	if (c->phase == IDE_PIO)
+		assert(c->pio.at < c->pio.burst_end &&
+		       c->pio.burst_end <= c->pio.size_bytes); /* [I4] */
+	assert(c->wire == (ide_present(d) && d->s.intrq &&
+			   !(c->control & CONTROL_NIEN))); /* [I5] */
+}
+
+void
+ide_check(const struct ide *i)
+{
+	for (unsigned n = 0; n < IDE_CHANNELS; n++)
+		check_channel(&i->channel[n]);
+}
+
 /* --- reset -------------------------------------------------------------- */
 
 void
