@@ -64,9 +64,40 @@ read_request(void)
 	return line;
 }
 
+/* Words behind a message: insert takes a file, it and eject then "force". */
+static bool
+words_fit(const char *message, char *const *word)
+{
+	bool insert = strcmp(message, "insert") == 0;
+
+	if (insert && *word++ == NULL)
+		return false;
+	if ((insert || strcmp(message, "eject") == 0) && *word != NULL &&
+	    strcmp(*word, "force") == 0)
+		word++;
+	return *word == NULL;
+}
+
+/* A file is named from where we are, which is not where the machine is. */
+static void
+add_words(json_t *request, const char *message, char *const *word)
+{
+	char *file;
+
+	if (strcmp(message, "insert") == 0) {
+		file = realpath(*word, NULL);
+		json_object_set_new(request, "file",
+				    json_string(file != NULL ? file : *word));
+		free(file);
+		word++;
+	}
+	if (*word != NULL)
+		json_object_set_new(request, "force", json_true());
+}
+
 /* {"cmd":MESSAGE} and a newline; a message that begins with { goes as it is. */
 static char *
-make_request(const char *message)
+make_request(const char *message, char *const *word)
 {
 	json_t *request;
 	char *text, *line;
@@ -79,6 +110,8 @@ make_request(const char *message)
 		return n < 0 ? NULL : line;
 	}
 	request = json_pack("{s:s}", "cmd", message);
+	if (request != NULL)
+		add_words(request, message, word);
 	text = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
 	n = text != NULL ? asprintf(&line, "%s\n", text) : -1;
 	free(text);
@@ -166,17 +199,11 @@ judge(const char *answer, struct err *e)
 }
 
 static int
-exchange(int fd, const char *message, struct err *e)
+exchange(int fd, const char *request, struct err *e)
 {
 	static char answer[ANSWER_MAX_BYTES];
-	char *request = make_request(message);
-	int rc;
+	int rc = send_all(fd, request, e);
 
-	if (request == NULL)
-		return err_set(e, -EINVAL,
-			       "there is no message, or it is not UTF-8");
-	rc = send_all(fd, request, e);
-	free(request);
 	if (rc == 0)
 		rc = receive_line(fd, answer, e);
 	if (rc < 0)
@@ -191,6 +218,7 @@ ctl_main(const struct cli_command *self, int argc, char **argv)
 	struct err e;
 	bool help = false;
 	int first = cli_parse(NULL, 0, argc, argv, &help, &e);
+	char *request;
 	int fd, rc;
 
 	if (first < 0)
@@ -199,19 +227,25 @@ ctl_main(const struct cli_command *self, int argc, char **argv)
 		cli_print_help(
 		    self, NULL, 0,
 		    "MESSAGE is query, stats, pause, continue, powerdown or "
-		    "quit; or a whole JSON\n"
-		    "object; or - for a line from stdin. The answer, one line "
-		    "of JSON, is printed;\n"
-		    "the exit status is 0 when it says \"ok\":true and 1 when "
-		    "not.\n");
+		    "quit; eject [force] or\n"
+		    "insert FILE [force], for the CD drive; or a whole JSON "
+		    "object; or - for a line\n"
+		    "from stdin. The answer, one line of JSON, is printed; the "
+		    "exit status is 0 when\n"
+		    "it says \"ok\":true and 1 when not.\n");
 		return CLI_OK;
 	}
-	if (argc - first != 2)
+	if (argc - first < 2 || !words_fit(argv[first + 1], argv + first + 2))
 		return cli_usage("'spindle ctl' takes a socket and a message");
 	fd = dial(argv[first], &e);
 	if (fd < 0)
 		return cli_fail(&e);
-	rc = exchange(fd, argv[first + 1], &e);
+	request = make_request(argv[first + 1], argv + first + 2);
+	rc = request != NULL
+		 ? exchange(fd, request, &e)
+		 : err_set(&e, -EINVAL,
+			   "there is no message, or it is not UTF-8");
+	free(request);
 	close(fd);
 	return rc != 0 ? cli_fail(&e) : CLI_OK;
 }

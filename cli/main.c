@@ -19,7 +19,7 @@ static const struct cli_command commands[] = {
      guests_main},
     {"trace", "[OPTIONS] FILE", "show what a trace says about flushes",
      trace_main},
-    {"ctl", "[OPTIONS] SOCKET MESSAGE",
+    {"ctl", "[OPTIONS] SOCKET MESSAGE [WORD ...]",
      "speak with a running machine over its control socket", ctl_main},
 };
 
