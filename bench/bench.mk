@@ -43,4 +43,6 @@ bench-disk: build/spindle guest-tools $B/bench/bench_disk ## the IDE disk beside
 		--initrd $G/tools/initrd --dir build $(BENCH_FLAGS) || exit; done
 bench-soft: $B/bench/bench_soft ## the software CPU alone, no kernel, in MIPS
 	@$<
-.PHONY: bench-cpu bench-disk bench-soft
+bench-iopool: $B/bench/bench_iopool ## what the I/O pool adds to a host's write and flush
+	@$< $B/bench_iopool.img
+.PHONY: bench-cpu bench-disk bench-iopool bench-soft
