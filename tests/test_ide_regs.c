@@ -432,9 +432,9 @@ test_ide_wide_access_is_several_registers(void **state)
 	assert_int_equal(pio_read(&rig.pio, 0x1f6, 2), OK << 8);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define MASTER(name) \
-	cmocka_unit_test_setup_teardown(name, setup_master, teardown)
+#define WITH(name, s) cmocka_unit_test_setup_teardown(name, s, teardown)
+#define CASE(name)    WITH(name, setup)
+#define MASTER(name)  WITH(name, setup_master)
 
 int
 main(void)

@@ -74,31 +74,25 @@ place_channel(struct ide *i, unsigned n, bool on)
 		pio_remove(i->pio, p->command);
 }
 
-static void
-place_bm(struct ide *i, u16 port)
-{
-	if (port == i->bm_port)
-		return;
-	if (i->bm_port != 0)
-		pio_remove(i->pio, i->bm_port);
-	i->bm_port = 0;
-	if (port != 0 &&
-	    add(i, port, BM_PORTS, ide_bm_read, ide_bm_write, NULL, i))
-		i->bm_port = port;
-}
-
+/* The bus master leaves first: it may lie where a channel belongs. */
 static void
 place(struct ide *i)
 {
 	const u8 *cfg = i->pci.s.config;
 	bool on = cfg[PCI_COMMAND] & PCI_COMMAND_IO;
-	u16 port = get_le16(cfg + BMIBA) & BMIBA_PORT;
+	u16 port = on ? get_le16(cfg + BMIBA) & BMIBA_PORT : 0;
 
+	if (i->bm_port != 0 && i->bm_port != port) {
+		pio_remove(i->pio, i->bm_port);
+		i->bm_port = 0;
+	}
 	for (unsigned n = 0; n < IDE_CHANNELS; n++)
 		place_channel(i, n,
 			      on && (get_le16(cfg + IDETIM0 + n * 2) &
 				     IDETIM_DECODE));
-	place_bm(i, on ? port : 0);
+	if (port != i->bm_port &&
+	    add(i, port, BM_PORTS, ide_bm_read, ide_bm_write, NULL, i))
+		i->bm_port = port;
 }
 
 static void
