@@ -40,6 +40,7 @@ flush_join(struct wcache *w, struct list *fin, struct wcache_req *r)
 		sync_join(w, fin, r);
 	else
 		list_add_tail(&w->barrier_next, &r->link);
+	w->again = true; /* it may be its turn */
 }
 
 void
@@ -71,7 +72,8 @@ static bool
 redo_pending(struct wcache *w) REQUIRES(w->lock)
 {
 	for (unsigned i = 0; i < ALL_SLOTS; i++)
-		if (w->ios[i].suspect)
+		if (w->ios[i].suspect &&
+		    (w->ios[i].kind == WIO_WRITE || w->ios[i].kind == WIO_ZERO))
 			return true;
 	return zero_redo(w);
 }
@@ -147,6 +149,7 @@ sync_join(struct wcache *w, struct list *fin, struct wcache_req *r)
 		list_add_tail(&w->sync_now, &r->link);
 	} else {
 		list_add_tail(&w->sync_next, &r->link);
+		w->again = true;
 	}
 }
 
@@ -191,7 +194,8 @@ sync_begin(struct wcache *w)
 }
 
 /* Everything since the last good flush is unknown: it is in memory and becomes
- * dirty again, what is in flight when it ends (disk-rules 11). */
+ * dirty again, what is in flight when it ends (disk-rules 11). Reads in flight
+ * may see what was before: they are made again. */
 static void
 sync_failed(struct wcache *w, struct list *fin, int rc) REQUIRES(w->lock)
 {
@@ -214,8 +218,7 @@ sync_failed(struct wcache *w, struct list *fin, int rc) REQUIRES(w->lock)
 	}
 	for (unsigned i = 0; i < ALL_SLOTS; i++)
 		w->ios[i].suspect =
-		    w->ios[i].in_flight &&
-		    (w->ios[i].kind == WIO_WRITE || w->ios[i].kind == WIO_ZERO);
+		    w->ios[i].in_flight && &w->ios[i] != w->sync;
 	if (w->mode == WCACHE_NONE)
 		w->lost = true; /* the data is not here any more */
 	zero_sync_end(w, false);

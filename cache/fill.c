@@ -142,11 +142,12 @@ void
 fill_done(struct wcache *w, struct wio *io)
 {
 	u64 lba = io->req.lba, count = io->req.count;
+	bool good = io->req.rc == 0 && !io->suspect;
 
 	assert(io->kind == WIO_FILL && io->blocks > 0);
 	hist_add(&w->stats.store_read, clock_now_ns() - io->start_ns);
 	for (unsigned i = 0; i < io->blocks; i++)
-		block_filled(w, &w->blocks[io->block[i]], io->req.rc == 0);
+		block_filled(w, &w->blocks[io->block[i]], good);
 	/* Who waits for it asks again, exactly. */
 	if (io->req.rc != 0) {
 		LIST_FOR(l, &w->readers)
@@ -197,14 +198,19 @@ sink_at(const struct wcache_req *r)
 	return s;
 }
 
+/* from is NULL for zeros. */
 static void
 sink_copy(struct sink *s, const u8 *from, size_t left)
 {
 	while (left != 0) {
 		size_t n = MIN(left, s->iov->iov_len - s->at);
 
-		memcpy((u8 *)s->iov->iov_base + s->at, from, n);
-		from += n;
+		if (from != NULL) {
+			memcpy((u8 *)s->iov->iov_base + s->at, from, n);
+			from += n;
+		} else {
+			memset((u8 *)s->iov->iov_base + s->at, 0, n);
+		}
 		left -= n;
 		s->at += n;
 		if (s->at == s->iov->iov_len) {
@@ -212,6 +218,35 @@ sink_copy(struct sink *s, const u8 *from, size_t left)
 			s->at = 0;
 		}
 	}
+}
+
+/* The sectors from lba on, at most count and in one block, that are here: how
+ * many, and where; *data is NULL for zeros. */
+static unsigned
+here(struct wcache *w, const struct wcache_req *r, u64 count, const u8 **data)
+    REQUIRES(w->lock)
+{
+	u64 lba = r->at_lba;
+	struct block *b = extent_find(w, lba / BLOCK_SECTORS);
+	unsigned first = lba % BLOCK_SECTORS, n = 0;
+	bool lost = zero_lost(w, lba);
+	u8 have = 0;
+
+	*data = NULL;
+	if (b != NULL) {
+		have = lost && b->busy != BUSY_FILL ? b->valid : usable(r, b);
+		n = (unsigned)__builtin_ctz(~(u32)(have >> first));
+		*data = block_data(w, b) + first * SECTOR_BYTES;
+	}
+	if (n != 0) {
+		/* Small pieces of one block in a row are one use of it. */
+		if (first == 0 || b->freq == 0)
+			b->freq = (u8)MIN(b->freq + 1, 3);
+	} else if (lost) {
+		*data = NULL;
+		n = 1;
+	}
+	return (unsigned)MIN(n, count);
 }
 
 /* Copies what is here, from at_lba on, as far as it goes. */
@@ -225,23 +260,13 @@ read_copy(struct wcache *w, struct wcache_req *r) REQUIRES(w->lock)
 	if (r->at_lba < end && r->op == WCACHE_READ)
 		s = sink_at(r);
 	while (r->at_lba < end) {
-		struct block *b = extent_find(w, r->at_lba / BLOCK_SECTORS);
-		unsigned first = r->at_lba % BLOCK_SECTORS, n = 0;
-		u8 have;
+		const u8 *data;
+		unsigned n = here(w, r, end - r->at_lba, &data);
 
-		if (b == NULL)
-			return;
-		have = (u8)(usable(r, b) >> first);
-		n = (unsigned)__builtin_ctz(~(u32)have);
-		n = (unsigned)MIN(n, end - r->at_lba);
 		if (n == 0)
 			return;
 		if (r->op == WCACHE_READ)
-			sink_copy(&s, block_data(w, b) + first * SECTOR_BYTES,
-				  n * SECTOR_BYTES);
-		/* Small pieces of one block in a row are one use of it. */
-		if (first == 0 || b->freq == 0)
-			b->freq = (u8)MIN(b->freq + 1, 3);
+			sink_copy(&s, data, n * SECTOR_BYTES);
 		r->at_lba += n;
 	}
 }
@@ -313,30 +338,6 @@ direct_start(struct wcache *w, struct wcache_req *r) REQUIRES(w->lock)
 	return true;
 }
 
-/* The store may have lost the zeros of this block: they are made here. */
-static bool
-zero_fill(struct wcache *w, u64 key) REQUIRES(w->lock)
-{
-	struct block *b = extent_find(w, key);
-
-	assert(w->store_failed);
-	if (b != NULL && (b->busy || b->shadow != NONE))
-		return false;
-	if (b == NULL) {
-		b = block_get(w, key, NONE, false);
-		if (b == NULL)
-			return false;
-		extent_insert(w, key, b);
-	}
-	for (unsigned i = 0; i < BLOCK_SECTORS; i++)
-		if (!(b->valid >> i & 1))
-			memset(block_data(w, b) + i * SECTOR_BYTES, 0,
-			       SECTOR_BYTES);
-	b->valid = block_mask(w, key);
-	block_settle(w, b);
-	return true;
-}
-
 /* Goes on with r; what lies behind it up to ahead is fetched in one go. */
 static void
 read_advance(struct wcache *w, struct list *fin, struct wcache_req *r,
@@ -346,9 +347,6 @@ read_advance(struct wcache *w, struct list *fin, struct wcache_req *r,
 	struct block *b;
 
 	read_copy(w, r);
-	while (r->at_lba < end && zero_lost(w, r->at_lba) &&
-	       zero_fill(w, r->at_lba / BLOCK_SECTORS))
-		read_copy(w, r);
 	if (r->at_lba == end) {
 		req_finish(w, fin, r, 0, 0);
 		return;
@@ -412,6 +410,7 @@ direct_done(struct wcache *w, struct list *fin, struct wio *io)
 	u64 bad = io->req.bad_lba, at = io->req.lba;
 	u32 count = io->req.count;
 	int rc = io->req.rc;
+	bool again = io->suspect;
 
 	assert(io->kind == WIO_DIRECT && at == r->at_lba);
 	hist_add(&w->stats.store_read, clock_now_ns() - io->start_ns);
@@ -419,11 +418,13 @@ direct_done(struct wcache *w, struct list *fin, struct wio *io)
 		struct sink s = sink_at(r);
 
 		w->junk_busy = false;
-		if (r->op == WCACHE_READ && rc == 0)
+		if (r->op == WCACHE_READ && rc == 0 && !again)
 			sink_copy(&s, w->junk, count * SECTOR_BYTES);
 	}
 	wio_put(w, &w->reads, io);
-	if (rc == 0) {
+	if (rc == 0 && again) {
+		/* A flush failed meanwhile: what it saw may be old. */
+	} else if (rc == 0) {
 		r->at_lba += count;
 		r->limit = MIN(r->limit * 2, DIRECT_MAX);
 	} else if (count == 1) {

@@ -163,8 +163,8 @@ zeroed_add(struct wcache *w, u64 lba, u32 count, bool lost) REQUIRES(w->lock)
 bool
 zero_lost(struct wcache *w, u64 lba)
 {
-	if (!w->store_failed)
-		return false;
+	if (!w->store_failed || w->mode == WCACHE_NONE)
+		return false; /* NONE: what was written over them is not here */
 	for (unsigned i = 0; i < w->nr_zeroed; i++)
 		if (w->zeroed[i].lost && lba >= w->zeroed[i].lba &&
 		    lba - w->zeroed[i].lba < w->zeroed[i].count)

@@ -70,7 +70,7 @@ done_write(struct mem_store *m, struct mem_pending *p)
 			break;
 		}
 	for (u64 i = 0; i < r->count; i++) {
-		m->writing[r->lba + i] = 0;
+		m->writing[r->lba + i] &= (u8)~1;
 		if (fail && mem_random(m) % 2)
 			continue;
 		if (!zero)
