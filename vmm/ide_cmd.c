@@ -196,6 +196,7 @@ end(struct ide_drive *d, u8 status)
 		return;
 	}
 	c->phase = IDE_DELAY;
+	d->s.status = STATUS_BSY | STATUS_DRDY | STATUS_DSC;
 	c->job.status = status;
 	vtimer_arm(i->timers, &c->delay, vtimers_now(i->timers) + i->delay_ns);
 }
