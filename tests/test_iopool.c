@@ -920,16 +920,68 @@ static const struct CMUnitTest on_both[] = {
     CASE(test_iopool_takes_requests_from_many_threads),
 };
 
+/* --- for tests/test_iopool_calls.sh ------------------------------------ */
+
+static void
+say(const char *text)
+{
+	if (write(STDOUT_FILENO, text, strlen(text)) < 0)
+		abort();
+}
+
+#define LOAD_ROUNDS 50
+
+/* What a tracer sees between the two lines is the I/O path: in each round 16
+ * writes at once, some of them odd, a read, a discard, zeroing and a call, and
+ * one flush. */
+static int
+load(void)
+{
+	struct rig_req q[20];
+	struct rig g;
+	int bad = 0;
+
+	rig_open(&g, backend, 8, 4);
+	iopool_register_memory(g.pool, g.mem, RIG_MEM_BYTES);
+	iopool_register_file(g.pool, g.file);
+	bad |= rig_do(&g, IO_WRITE, 0, RIG_MEM_BYTES, g.mem);
+	say("--- begin\n");
+	for (unsigned round = 0; round < LOAD_ROUNDS; round++) {
+		for (unsigned i = 0; i < 16; i++)
+			rig_fill(&g, &q[i], IO_WRITE, 8192 * (u64)i,
+				 i % 8 == 7 ? 777 : 4096, NULL);
+		rig_fill(&g, &q[16], IO_READ, 262144, 65536, NULL);
+		rig_fill(&g, &q[17], IO_DISCARD, 524288, 65536, NULL);
+		rig_fill(&g, &q[18], IO_ZERO, 655360, 65536, NULL);
+		rig_fill(&g, &q[19], IO_CALL, 0, 0, NULL);
+		rig_submit(&g, q, ARRAY_SIZE(q));
+		rig_wait(q, ARRAY_SIZE(q));
+		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
+			bad |= q[i].io.rc;
+		bad |= rig_do(&g, IO_FLUSH, 0, 0, NULL);
+	}
+	say("--- end\n");
+	bad |= host_flushes(&g) != LOAD_ROUNDS;
+	iopool_forget_file(g.pool, g.file);
+	rig_close(&g);
+	return bad != 0;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest choosing[] = {
 	    cmocka_unit_test(test_iopool_open_refuses_what_there_is_not),
 	    cmocka_unit_test(
 		test_iopool_auto_takes_threads_where_io_uring_is_forbidden),
 	};
-	int bad = cmocka_run_group_tests_name("iopool", choosing, NULL, NULL);
+	int bad;
 
+	if (argc == 3 && strcmp(argv[1], "load") == 0) {
+		backend = argv[2];
+		return rig_has(backend) ? load() : 77;
+	}
+	bad = cmocka_run_group_tests_name("iopool", choosing, NULL, NULL);
 	backend = "threads";
 	bad |=
 	    cmocka_run_group_tests_name("iopool-threads", on_both, NULL, NULL);
