@@ -36,6 +36,34 @@ rig_path(char *path, size_t path_bytes, const char *name)
 		 (int)getpid());
 }
 
+bool
+rig_make_loop(const char *path, char *device, size_t device_bytes)
+{
+	char command[400];
+	FILE *f;
+	bool made;
+
+	snprintf(command, sizeof(command), "losetup -f --show '%s' 2>/dev/null",
+		 path);
+	f = popen(command, "r");
+	if (!f)
+		return false;
+	made = fgets(device, (int)device_bytes, f) != NULL;
+	made = pclose(f) == 0 && made;
+	device[made ? strcspn(device, "\n") : 0] = '\0';
+	return made;
+}
+
+void
+rig_remove_loop(const char *device)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "losetup -d '%s'", device);
+	if (system(command) != 0)
+		fprintf(stderr, "rig: %s failed\n", command);
+}
+
 static void
 must(int rc, const struct err *e)
 {

@@ -47,6 +47,10 @@ void rig_close(struct rig *g);
 /* A path in TEST_TMP. */
 void rig_path(char *path, size_t path_bytes, const char *name);
 
+/* A loop device on the file path, or false: none can be made here. */
+bool rig_make_loop(const char *path, char *device, size_t device_bytes);
+void rig_remove_loop(const char *device);
+
 void rig_fault(struct rig *g, const char *rule);
 
 /* Fills in q; iov is [mem + off) unless buf is given. */

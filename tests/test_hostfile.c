@@ -449,37 +449,18 @@ test_hostfile_rule11_overlapping_flushes_fail_together(void **state)
 
 /* --- a block device ---------------------------------------------------- */
 
-/* A loop device on path, or false. */
-static bool
-make_loop(char *device, size_t device_bytes)
-{
-	char command[400];
-	FILE *f;
-	bool made;
-
-	snprintf(command, sizeof(command), "losetup -f --show '%s' 2>/dev/null",
-		 path);
-	f = popen(command, "r");
-	if (!f)
-		return false;
-	made = fgets(device, (int)device_bytes, f) != NULL;
-	made = pclose(f) == 0 && made;
-	device[made ? strcspn(device, "\n") : 0] = '\0';
-	return made;
-}
-
 static void
 test_hostfile_block_device_reads_writes_and_zeroes(void **state)
 {
 	struct hostfile_options o = {0};
-	char device[64], command[128];
+	char device[64];
 	struct hostfile *f = open_new();
 	struct err e = {""};
 	int rc;
 
 	(void)state;
 	hostfile_close(f);
-	if (!make_loop(device, sizeof(device))) {
+	if (!rig_make_loop(path, device, sizeof(device))) {
 		printf("skip: no loop device can be made here\n");
 		skip();
 	}
@@ -498,8 +479,7 @@ test_hostfile_block_device_reads_writes_and_zeroes(void **state)
 		assert_int_equal(hostfile_read(f, 0, mem, SIZE_BYTES), 0);
 		hostfile_close(f);
 	}
-	snprintf(command, sizeof(command), "losetup -d %s", device);
-	assert_int_equal(system(command), 0);
+	rig_remove_loop(device);
 	if (rc != 0)
 		fail_msg("%s", e.text);
 	for (unsigned i = 0; i < SIZE_BYTES; i++)

@@ -455,6 +455,59 @@ test_iopool_rule7_one_flush_is_one_host_flush(void **state)
 	assert_int_equal(host_flushes(g), 1 + ARRAY_SIZE(q));
 }
 
+/* How many flushes the block layer has completed on a device. */
+static u64
+device_flushes(const char *device)
+{
+	char path[100];
+	unsigned long long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat",
+		 strrchr(device, '/') + 1);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(fscanf(f, "%llu", &n), 1);
+	fclose(f);
+	return n;
+}
+
+/* Counted by the kernel's block layer: with each IO_FLUSH one flush reaches
+ * the device, and none without. */
+static void
+test_iopool_rule7_flushes_reach_the_block_device(void **state)
+{
+	struct rig *g = *state;
+	struct hostfile_options o = {0};
+	struct hostfile *file = g->file;
+	char device[64];
+	struct err e;
+	u64 before;
+
+	if (!rig_make_loop(g->path, device, sizeof(device))) {
+		printf("skip: no loop device can be made here\n");
+		skip();
+	}
+	if (hostfile_open(&g->file, device, &o, &e) != 0) {
+		rig_remove_loop(device);
+		fail_msg("%s", e.text);
+	}
+	before = device_flushes(device);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(rig_do(g, IO_WRITE, 4096 * (u64)i, 4096, NULL),
+				 0);
+	assert_int_equal(device_flushes(device), before);
+	for (unsigned i = 1; i <= 5; i++) {
+		assert_int_equal(rig_do(g, IO_WRITE, 0, 4096, NULL), 0);
+		assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+		assert_int_equal(device_flushes(device), before + i);
+	}
+	hostfile_close(g->file);
+	rig_remove_loop(device);
+	g->file = file;
+}
+
 static void
 test_iopool_rule11_failed_flush_is_never_retried(void **state)
 {
@@ -905,6 +958,7 @@ static const struct CMUnitTest on_both[] = {
     CASE(test_iopool_error_with_done_has_written),
     CASE(test_iopool_delay_holds_up_nobody_else),
     CASE(test_iopool_rule7_one_flush_is_one_host_flush),
+    CASE(test_iopool_rule7_flushes_reach_the_block_device),
     CASE(test_iopool_rule11_failed_flush_is_never_retried),
     CASE(test_iopool_rule11_flushes_in_flight_fail_together),
     CASE(test_iopool_rule11_one_host_flush_at_a_time),
