@@ -125,6 +125,13 @@ iopool_register_memory(struct iopool *p, void *base, u64 size_bytes)
 		p->ops->register_memory(p, base, size_bytes);
 }
 
+void
+iopool_forget_memory(struct iopool *p, void *base)
+{
+	if (p->ops->forget_memory)
+		p->ops->forget_memory(p, base);
+}
+
 /* Puts f, or nothing, where old is in the table of files. */
 static void
 replace_file(struct iopool *p, struct hostfile *old, struct hostfile *f)

@@ -86,8 +86,11 @@ const char *iopool_backend(const struct iopool *p);
 const char *iopool_why(const struct iopool *p);
 
 /* Memory that many requests will use: the host pins it once. A hint: no
- * answer, and requests with other memory work as well. At most one region. */
+ * answer, and requests with other memory work as well. At most one region.
+ * Pinned memory must be forgotten before it is unmapped: the host would go on
+ * using the old pages for whatever is mapped at its address next. */
 void iopool_register_memory(struct iopool *p, void *base, u64 size_bytes);
+void iopool_forget_memory(struct iopool *p, void *base);
 
 /* The same for a file: to be called after it is opened, and before it is
  * closed. At most 64 are remembered. */

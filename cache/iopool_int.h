@@ -49,6 +49,7 @@ struct iopool_ops {
 	void (*wake)(struct iopool *p);
 	void (*close)(struct iopool *p);
 	void (*register_memory)(struct iopool *p, void *base, u64 size_bytes);
+	void (*forget_memory)(struct iopool *p, void *base);
 	void (*file_changed)(struct iopool *p, unsigned slot);
 };
 

@@ -173,6 +173,24 @@ uring_register_memory(struct iopool *p, void *base, u64 size_bytes)
 		run_errand(uring_of(p), &e);
 }
 
+static void
+unpin_memory(struct iouring *u, const struct errand *e)
+{
+	if (u->pinned == NULL || u->pinned != e->base)
+		return;
+	(void)io_uring_unregister_buffers(&u->ring);
+	u->pinned = NULL;
+	u->pinned_bytes = 0;
+}
+
+static void
+uring_forget_memory(struct iopool *p, void *base)
+{
+	struct errand e = {.fn = unpin_memory, .base = base};
+
+	run_errand(uring_of(p), &e);
+}
+
 /* The ring's table holds both descriptors of each file. */
 static void
 update_file(struct iouring *u, const struct errand *e)
@@ -578,6 +596,7 @@ static const struct iopool_ops uring_ops = {
     .wake = uring_wake,
     .close = uring_close,
     .register_memory = uring_register_memory,
+    .forget_memory = uring_forget_memory,
     .file_changed = uring_file_changed,
 };
 

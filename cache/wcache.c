@@ -543,6 +543,8 @@ wcache_close(struct wcache *w)
 	assert(list_empty(&w->writers) && list_empty(&w->readers));
 	assert(list_empty(&w->barrier_next) && list_empty(&w->ranges));
 	lock_release(&w->lock);
+	if (w->store->pool != NULL)
+		iopool_forget_memory(w->store->pool, w->memory);
 	wcache_free(w);
 }
 

@@ -49,7 +49,7 @@ open_machine(const char *disc, struct err *e)
 static int
 setup(void **state)
 {
-	struct iopool_config pc = {.backend = "threads", .threads = 1};
+	struct iopool_config pc = {.backend = "auto"};
 	struct err e = {""};
 
 	(void)state;
