@@ -193,6 +193,30 @@ test_atapi_dma_that_fails_leaves_no_command(void **state)
 	cd_check_blocks(&rig, 0, 1, 0);
 }
 
+/* The bus master is started after the packet, which has failed by then. */
+static void
+test_atapi_dma_after_a_refused_command(void **state)
+{
+	static const struct rig_prd prd[] = {{0x100000, 2048 | PRD_LAST}};
+	u8 cdb[12];
+
+	(void)state;
+	cd_rig_change(&rig, 400, 7);
+	for (int i = 0; i < 2; i++) {
+		cd_read10(cdb, 16, 1);
+		read_dma(prd, 1, cdb);
+		ata_expect(&rig.ide, CD, OK | ERR);
+		bm_stop(&rig.ide, CD);
+	}
+	read_dma(prd, 1, cdb);
+	ata_expect(&rig.ide, CD, OK);
+	assert_int_equal(bm_in(&rig.ide, CD, 2) & 7, 4);
+	bm_stop(&rig.ide, CD);
+	assert_true(ram_read(&rig.ide.ram, 0x100000, rig.data, 2048));
+	rig.data_bytes = 2048;
+	cd_check_blocks(&rig, 16, 1, 7);
+}
+
 static void
 test_atapi_unreadable_block_is_a_medium_error(void **state)
 {
@@ -524,6 +548,7 @@ main(void)
 	    CASE(test_atapi_read10_by_dma),
 	    CASE(test_atapi_dma_carries_answers),
 	    CASE(test_atapi_dma_that_fails_leaves_no_command),
+	    CASE(test_atapi_dma_after_a_refused_command),
 	    cmocka_unit_test_setup_teardown(
 		test_atapi_unreadable_block_is_a_medium_error, setup_bad,
 		teardown),
