@@ -35,9 +35,20 @@ address_reg(const struct diff_case *c, ZydisRegister reg, u64 next_va)
 static u64
 segment_base(const struct diff_case *c, ZydisRegister seg)
 {
-	if (seg == ZYDIS_REGISTER_FS)
+	switch (seg) {
+	case ZYDIS_REGISTER_DS:
+		return diff_world_base(c, 0);
+	case ZYDIS_REGISTER_ES:
+		return diff_world_base(c, 1);
+	case ZYDIS_REGISTER_FS:
 		return c->in.fs_base;
-	return seg == ZYDIS_REGISTER_GS ? c->in.gs_base : 0;
+	case ZYDIS_REGISTER_GS:
+		return c->in.gs_base;
+	case ZYDIS_REGISTER_SS:
+		return diff_world_base(c, DIFF_SELS - 1);
+	default:
+		return 0;
+	}
 }
 
 static u64
@@ -50,8 +61,9 @@ effective(const struct diff_case *c, const ZydisDecodedInstruction *in,
 
 	if (in->mnemonic == ZYDIS_MNEMONIC_XLAT) /* Zydis leaves AL out */
 		ea += (u8)c->in.gpr[RAX];
-	return segment_base(c, op->mem.segment) +
-	       (ea & width_mask(in->address_width));
+	return (segment_base(c, op->mem.segment) +
+		(ea & width_mask(in->address_width))) &
+	       width_mask(c->compat ? 32 : 64);
 }
 
 static void

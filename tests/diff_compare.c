@@ -150,13 +150,9 @@ fault_order_open(const struct diff_outcome *x, const struct diff_outcome *y)
 }
 
 static bool
-event_same(const struct diff_case *c, const struct diff_outcome *x,
-	   const struct diff_outcome *y)
+event_same(const struct diff_outcome *x, const struct diff_outcome *y)
 {
-	bool any_error = c->any_error && x->vector == y->vector &&
-			 (x->vector == EXC_SS || x->vector == EXC_GP);
-
-	if (any_error || fault_order_open(x, y))
+	if (fault_order_open(x, y))
 		return true;
 	return x->vector == y->vector && x->vector != DIFF_LOST &&
 	       x->has_error == y->has_error && x->cr2 == y->cr2 &&
@@ -181,7 +177,7 @@ static bool
 end_same(const struct diff_case *c, const struct diff_outcome *x,
 	 const struct diff_outcome *y)
 {
-	return event_same(c, x, y) && x->out.rip == y->out.rip &&
+	return event_same(x, y) && x->out.rip == y->out.rip &&
 	       (x->vector == DIFF_END || x->cs == y->cs) &&
 	       selectors_same(x, y) && x->out.fs_base == y->out.fs_base &&
 	       x->out.gs_base == y->out.gs_base &&
@@ -346,6 +342,8 @@ diff_report_case(const struct diff_case *c)
 {
 	print_code(c);
 	printf(" inputs%s:", c->compat ? " (compatibility mode)" : "");
+	printf(" ds %x es %x fs %x gs %x ss %x", c->sel[0], c->sel[1],
+	       c->sel[2], c->sel[3], c->sel[4]);
 	print_inputs(c);
 }
 

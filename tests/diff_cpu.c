@@ -262,12 +262,9 @@ defaults(struct diff_options *opt)
 	opt->seed = 1;
 	opt->count[DIFF_SINGLE] = 1000000 * factor;
 	opt->count[DIFF_SEQUENCE] = 100000 * factor;
-	/* Asked for by --system and --system32: the order in which IRET and far
-	 * CALL and RET find several faults at once is not the host's yet. */
-	opt->count[DIFF_SYSTEM] = opt->count[DIFF_SYSTEM32] = 0;
-	/* By --cases32 and --seq32: some flags that BCD leaves undefined and
-	 * segment limits are not the host's yet. */
-	opt->count[DIFF_SINGLE32] = opt->count[DIFF_SEQUENCE32] = 0;
+	opt->count[DIFF_SYSTEM] = opt->count[DIFF_SYSTEM32] = 20000 * factor;
+	opt->count[DIFF_SINGLE32] = 100000 * factor;
+	opt->count[DIFF_SEQUENCE32] = 10000 * factor;
 	opt->jobs = cpus < 1 ? 1 : (unsigned)MIN(cpus, 8);
 	opt->failures_max = 5;
 	opt->replay_kind = opt->ignore = -1;

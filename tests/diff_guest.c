@@ -26,6 +26,7 @@
 #define HANDLER_BYTES 16U
 #define STACK_GPA     0x8000U /* grows down from here */
 #define EXIT_GPA      0x9000U
+#define LDT_GPA	      0xa000U
 #define TABLES_GPA    0x10000U
 #define WORLD_GPA     0x100000U
 
@@ -119,6 +120,8 @@ fill_tables(void)
 	put_flat(0x20, 0xc0fb);
 	put_flat(0x28, 0xc0f3);
 	put_flat(0x30, 0xa0fb);
+	for (unsigned n = 0; n < DIFF_LDT; n++)
+		put_le64(ram + LDT_GPA + 8 * n, diff_desc_raw(&diff_ldt[n]));
 	put_le64(ram + GDT_GPA + 0x40, 0x67 | (tss & 0xffffff) << 16 |
 					   0x8bULL << 40 |
 					   (tss >> 24 & 0xff) << 56);
@@ -139,7 +142,10 @@ fill_template(void)
 	cpu_state_long_mode(s, 0, TABLES_GPA);
 	s->seg[SEG_DS] = s->seg[SEG_ES] = s->seg[SEG_SS] = data;
 	s->seg[SEG_FS] = s->seg[SEG_GS] = none;
-	s->ldt = none;
+	s->ldt.base = KERNEL_VA + LDT_GPA;
+	s->ldt.limit_bytes = DIFF_LDT_BYTES - 1;
+	s->ldt.attr = 0x82;
+	s->ldt.sel = 0x50; /* nothing that LLDT could load again */
 	s->tr.base = KERNEL_VA + TSS_GPA;
 	s->tr.limit_bytes = 0x67;
 	s->tr.attr = 0x8b;
@@ -151,6 +157,16 @@ fill_template(void)
 	s->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
 	s->cr4 = CR4_DE | CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 	s->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+}
+
+static const u8 seg_order[DIFF_SELS] = {SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS};
+
+static void
+set_segments(struct cpu_state *s, const struct diff_case *c)
+{
+	for (unsigned i = 0; i < DIFF_SELS; i++)
+		if (c->sel[i] & 4)
+			s->seg[seg_order[i]] = diff_desc_seg(c->sel[i] / 8U);
 }
 
 static void
@@ -166,6 +182,7 @@ set_regs(struct cpu_state *s, const struct diff_case *c)
 	s->seg[SEG_CS] = c->compat ? code32 : code64;
 	s->seg[SEG_FS].base = c->in.fs_base;
 	s->seg[SEG_GS].base = c->in.gs_base;
+	set_segments(s, c);
 	memcpy(s->fx, c->in.fx, sizeof(s->fx));
 }
 
@@ -202,11 +219,8 @@ read_frame(const struct cpu_state *s, struct diff_outcome *o)
 static void
 read_segments(const struct cpu_state *s, struct diff_outcome *o)
 {
-	static const u8 order[DIFF_SELS] = {SEG_DS, SEG_ES, SEG_FS, SEG_GS,
-					    SEG_SS};
-
 	for (unsigned i = 0; i < DIFF_SELS; i++)
-		o->sel[i] = s->seg[order[i]].sel;
+		o->sel[i] = s->seg[seg_order[i]].sel;
 	/* SS is the handler's by now; the case's is in the frame */
 	o->sel[DIFF_SELS - 1] = get_le16(ram + STACK_GPA - 8);
 	o->out.fs_base = s->seg[SEG_FS].base;

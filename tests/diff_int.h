@@ -57,6 +57,11 @@ enum {
 #define DIFF_CS32 0x23
 #define DIFF_DS	  0x2b
 
+/* Selectors of an LDT that both sides have: diff_world.c says what each is. */
+#define DIFF_LDT       10
+#define DIFF_LDTR(n)   ((u16)(8 * (n) + 7))
+#define DIFF_LDT_BYTES (8 * DIFF_LDT)
+
 /* --- random numbers: splitmix64 ---------------------------------------- */
 
 struct rng {
@@ -85,6 +90,8 @@ rng_percent(struct rng *r, unsigned percent)
 {
 	return rng_below(r, 100) < percent;
 }
+
+#define DIFF_SELS 5
 
 /* --- a case and its outcome -------------------------------------------- */
 
@@ -115,6 +122,7 @@ struct diff_mask {
 struct diff_case {
 	struct diff_regs in; /* in.rip is where the code starts */
 	bool compat;	     /* runs under DIFF_CS32 */
+	u16 sel[DIFF_SELS];  /* DS ES FS GS SS; in 64-bit mode what Linux has */
 	u8 code[DIFF_CODE_MAX];
 	unsigned code_bytes;
 	/* The driver's code has this byte replaced, natively it is as in
@@ -127,16 +135,11 @@ struct diff_case {
 	unsigned patches;
 	struct diff_mask mask[DIFF_MASKS];
 	unsigned masks;
-	/* Several fields may be bad; which one is named in the error code of
-	 * #SS and #GP is not compared. */
-	bool any_error;
 	u64 fx_mask;		/* bit n: do not compare bytes 8n..8n+7 of fx */
 	u64 flags_mask;		/* RFLAGS bits not compared */
 	ZydisMnemonic mnemonic; /* of a single instruction */
 	const char *what;	/* which generator made it */
 };
-
-#define DIFF_SELS 5
 
 #define DIFF_END     0x100 /* the case reached its exit page */
 #define DIFF_TIMEOUT 0x101 /* it did not end in time */
@@ -188,7 +191,18 @@ void diff_guest_close(struct diff_side *side);
 void diff_mutant_open(struct diff_side *side, struct diff_side *native);
 const char *diff_mutant_name(unsigned mutation);
 
-/* diff_world.c: memory of the two sides. */
+/* diff_world.c: memory and segments of the two sides. */
+struct diff_desc {
+	u32 base, limit; /* limit in units of the G bit */
+	u32 attr;	 /* as in struct cpu_seg */
+};
+extern const struct diff_desc diff_ldt[DIFF_LDT];
+u64 diff_desc_raw(const struct diff_desc *d);
+struct cpu_seg diff_desc_seg(unsigned n);
+/* Base of the segment that sel[i] is loaded with, but for FS and GS. */
+u64 diff_world_base(const struct diff_case *c, unsigned i);
+/* Selectors for c: Linux's, or in compatibility mode now and then others. */
+void diff_world_segments(struct rng *r, struct diff_case *c);
 void diff_world_init(u64 seed);
 void diff_world_load(struct diff_side *side, const struct diff_case *c,
 		     bool alias);

@@ -15,6 +15,7 @@
  */
 #include "tests/diff_int.h"
 
+#include <asm/ldt.h>
 #include <cpuid.h>
 #include <errno.h>
 #include <linux/audit.h>
@@ -26,6 +27,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
 
@@ -48,6 +50,7 @@ struct native_cpu {
 	u8 fx[512];	  /* 256 */
 	u16 sel[8];	  /* 768: DS ES FS GS SS */
 	u64 fs_base_out, gs_base_out; /* 784 */
+	u16 sel_in[4];		      /* 800: DS ES FS GS */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct native_cpu, frame) == 128, "assembly");
@@ -57,6 +60,7 @@ _Static_assert(offsetof(struct native_cpu, scratch_end) == 240, "assembly");
 _Static_assert(offsetof(struct native_cpu, fx) == 256, "assembly");
 _Static_assert(offsetof(struct native_cpu, sel) == 768, "assembly");
 _Static_assert(offsetof(struct native_cpu, gs_base_out) == 792, "assembly");
+_Static_assert(offsetof(struct native_cpu, sel_in) == 800, "assembly");
 
 /* Referenced by name from the assembly. */
 extern struct native_cpu native_cpu;
@@ -79,9 +83,17 @@ __asm__(
 "	fxrstor64 native_cpu+256(%rip)\n"
 "	cmpq $0, native_cpu+200(%rip)\n"
 "	je 1f\n"
+"	mov native_cpu+800(%rip), %ds\n"
+"	mov native_cpu+802(%rip), %es\n"
+"	mov native_cpu+804(%rip), %fs\n"
+"	mov native_cpu+806(%rip), %gs\n"
 "	mov native_cpu+168(%rip), %rax\n"
+"	cmpw $0, native_cpu+804(%rip)\n"
+"	jne 2f\n"
 "	wrfsbase %rax\n"
-"	mov native_cpu+176(%rip), %rax\n"
+"2:	mov native_cpu+176(%rip), %rax\n"
+"	cmpw $0, native_cpu+806(%rip)\n"
+"	jne 1f\n"
 "	wrgsbase %rax\n"
 "1:	mov native_cpu+8(%rip), %rcx\n"
 "	mov native_cpu+16(%rip), %rdx\n"
@@ -141,6 +153,7 @@ __asm__(
 "	cmpq $0, native_cpu+200(%rip)\n"
 "	je 1f\n"
 "	mov $0x2b, %eax\n"
+"	mov %eax, %ss\n"
 "	mov %eax, %ds\n"
 "	mov %eax, %es\n"
 "	xor %eax, %eax\n"
@@ -318,7 +331,8 @@ native_run(struct diff_side *side, const struct diff_case *c,
 	n->frame[1] = c->compat ? DIFF_CS32 : DIFF_CS64;
 	n->frame[2] = in->rflags;
 	n->frame[3] = in->gpr[RSP];
-	n->frame[4] = DIFF_DS;
+	n->frame[4] = c->sel[DIFF_SELS - 1];
+	memcpy(n->sel_in, c->sel, sizeof(n->sel_in));
 	n->fs_base = in->fs_base;
 	n->gs_base = in->gs_base;
 	n->reached_exit = 0;
@@ -404,6 +418,29 @@ map_world(struct diff_side *side)
 	return 0;
 }
 
+/* Linux makes of a struct user_desc what diff_ldt has. */
+static int
+make_ldt(void)
+{
+	for (unsigned n = 0; n < DIFF_LDT; n++) {
+		const struct diff_desc *d = &diff_ldt[n];
+		struct user_desc u = {
+		    .entry_number = n,
+		    .base_addr = d->base,
+		    .limit = d->limit,
+		    .seg_32bit = (d->attr & ATTR_DB) != 0,
+		    .contents = d->attr >> 2 & 3,
+		    .read_exec_only = (d->attr & 2) == 0,
+		    .limit_in_pages = (d->attr & ATTR_G) != 0,
+		    .seg_not_present = (d->attr & ATTR_P) == 0,
+		};
+
+		if (syscall(SYS_modify_ldt, 0x11, &u, sizeof(u)) != 0)
+			return -errno;
+	}
+	return 0;
+}
+
 /* System calls from below 4 GiB, where the cases' code is, become SIGSYS. */
 static int
 forbid_syscalls(void)
@@ -462,6 +499,8 @@ diff_native_open(struct diff_side *side, struct err *e)
 		rc = make_exit_page(DIFF_EXIT_VA);
 	if (rc == 0)
 		rc = make_exit_page(DIFF_EXIT32_VA);
+	if (rc == 0)
+		rc = make_ldt();
 	if (rc == 0)
 		rc = catch_signals();
 	if (rc == 0)

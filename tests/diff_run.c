@@ -26,7 +26,7 @@ expect_ud(const struct diff_case *c, struct diff_outcome *o)
 	o->out.rflags |= FL_RF;
 	o->vector = EXC_UD;
 	o->cs = c->compat ? DIFF_CS32 : DIFF_CS64;
-	o->sel[0] = o->sel[1] = o->sel[4] = DIFF_DS;
+	memcpy(o->sel, c->sel, sizeof(o->sel));
 }
 
 static bool

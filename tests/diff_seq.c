@@ -157,6 +157,8 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_FXRSTOR64:
 	case ZYDIS_MNEMONIC_FRSTOR:
 	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FNSAVE: /* Linux clears FIP when it preempts */
+	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_LDMXCSR:
 	case ZYDIS_MNEMONIC_ENTER: /* see partial[] in diff_compare.c */
 	case ZYDIS_MNEMONIC_UD0:
@@ -164,9 +166,6 @@ unwelcome(struct builder *b, const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_BOUND:
 		return true;
-	case ZYDIS_MNEMONIC_FNSAVE:
-	case ZYDIS_MNEMONIC_FNSTENV:
-		return !diff_native_fpu_pointers();
 	case ZYDIS_MNEMONIC_FLDCW:
 	case ZYDIS_MNEMONIC_DIV:
 	case ZYDIS_MNEMONIC_IDIV:
@@ -625,13 +624,14 @@ diff_seq(struct rng *r, const struct diff_forms *f, struct diff_seq *s)
 	memset(c, 0, offsetof(struct diff_case, code));
 	c->compat = f->compat;
 	c->alias_at = -1;
-	c->absent = c->any_error = false;
+	c->absent = false;
 	c->patches = c->masks = 0;
 	c->fx_mask = c->flags_mask = 0;
 	c->mnemonic = ZYDIS_MNEMONIC_INVALID;
 	c->what = "sequence";
 	s->items = 0;
 	diff_value_regs(r, &c->in, f->compat);
+	diff_world_segments(r, c);
 	if (rng_percent(r, 90)) {
 		c->in.fx[0] |= 0x3f;
 		put_le16(c->in.fx + 2, get_le16(c->in.fx + 2) & 0x7f7f);

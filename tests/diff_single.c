@@ -102,11 +102,12 @@ diff_start_case(struct rng *r, struct diff_case *c, bool compat)
 	c->compat = compat;
 	c->code_bytes = 0;
 	c->alias_at = -1;
-	c->absent = c->any_error = false;
+	c->absent = false;
 	c->patches = c->masks = 0;
 	c->fx_mask = c->flags_mask = 0;
 	c->mnemonic = ZYDIS_MNEMONIC_INVALID;
 	diff_value_regs(r, &c->in, compat);
+	diff_world_segments(r, c);
 	c->in.rip = place_code(r);
 }
 

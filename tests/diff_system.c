@@ -56,8 +56,10 @@ data_selector(struct rng *r)
 {
 	static const u16 sels[] = {0,	 1,    2,    3,	   0x2b, 0x2b, 0x2b,
 				   0x28, 0x2a, 0x23, 0x33, 0x20, 0x10, 0x18,
-				   0x1b, 0x13, 0x40, 0x43, 0x04, 0x07, 0x2f};
+				   0x1b, 0x13, 0x40, 0x43, 0x04, 0x57, 0x5f};
 
+	if (rng_percent(r, 20))
+		return DIFF_LDTR(rng_below(r, DIFF_LDT)) - (u16)rng_below(r, 2);
 	return sels[rng_below(r, ARRAY_SIZE(sels))];
 }
 
@@ -70,6 +72,8 @@ code_selector(struct rng *r)
 	case 1:
 	case 2:
 		return DIFF_CS32;
+	case 3:
+		return DIFF_LDTR(7 + rng_below(r, 2)); /* code */
 	default:
 		return DIFF_CS64;
 	}
@@ -94,7 +98,8 @@ poke_slots(struct diff_case *c, const u64 *slots, unsigned count,
 
 	for (unsigned i = 0; i < count; i++)
 		put_le64(bytes + i * size_bytes, slots[i]);
-	diff_poke(c, c->in.gpr[RSP], bytes, count * size_bytes);
+	diff_poke(c, (u32)(c->in.gpr[RSP] + diff_world_base(c, DIFF_SELS - 1)),
+		  bytes, count * size_bytes);
 }
 
 /* Now and then a stack that is misaligned, or that reaches a page which cannot
@@ -169,7 +174,7 @@ spell_modrm(struct rng *r, struct diff_case *c, const struct row *row, u16 sel)
 	*p = (u8)(0x80 | reg << 3 | RBX);
 	put_le32(p + 1, 0x1000);
 	c->code_bytes += 5;
-	c->in.gpr[RBX] = va - 0x1000;
+	c->in.gpr[RBX] = va - 0x1000 - diff_world_base(c, 0);
 	if (c->compat)
 		c->in.gpr[RBX] = (u32)c->in.gpr[RBX];
 	return va;
@@ -221,7 +226,6 @@ make(struct rng *r, struct diff_case *c, const struct row *row)
 		poke_slots(c, slots, 2, size_bytes);
 		break;
 	case FRAME:
-		c->any_error = true;
 		/* a trap behind the exit would hit the harness */
 		if (slots[0] == DIFF_EXIT_VA)
 			slots[2] &= ~FL_TF;

@@ -792,6 +792,83 @@ test_sys_far_iret_steps_after_the_next_instruction(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
+/* The items of a frame are read from the top: a page that lacks several of them
+ * is named by the highest. */
+static void
+test_sys_far_returns_read_the_frame_from_the_top(void **state)
+{
+	struct sys_world *w = *state;
+	const u64 page = W_DATA + 0x1000;
+
+	sys_world_code(w, code_iretq);
+	sys_world_pte(w, page, 0);
+	sys_world_gate(w, EXC_PF, W_CS64, 0x8e, 1);
+	w->s.gpr[RSP] = page - 4;
+	sys_world_expect_fault(w, EXC_PF, 0, 0);
+	assert_int_equal(w->s.cr2, page - 4 + 16);
+
+	sys_world_close(w);
+	setup(state);
+	sys_world_code(w, code_lretl32);
+	sys_world_kernel32(w);
+	sys_world_pte(w, page, 0);
+	sys_world_gate(w, EXC_PF, W_CS64, 0x8e, 1);
+	w->s.gpr[RSP] = page - 2;
+	sys_world_expect_fault(w, EXC_PF, 0, 0);
+	assert_int_equal(w->s.cr2, page - 2 + 4);
+}
+
+/* CS stays in memory when there is no room for IP. */
+static void
+test_sys_far_call_pushes_cs_before_ip(void **state)
+{
+	struct sys_world *w = *state;
+	const u64 page = W_DATA + 0x1000;
+
+	sys_world_code(w, code_lcall32);
+	sys_world_kernel32(w);
+	sys_world_pte(w, page - 0x1000, 0);
+	sys_world_gate(w, EXC_PF, W_CS64, 0x8e, 1);
+	w->s.gpr[RSP] = page + 4;
+	sys_world_expect_fault(w, EXC_PF, 2, 0);
+	assert_int_equal(w->s.cr2, page - 4);
+	assert_int_equal(get_le32(w->ram + page), W_CS32);
+}
+
+/* The stack is that of the target, which in 64-bit mode has no limit. */
+static void
+test_sys_far_call_into_64_bit_ignores_the_stack_segment(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_lcall32);
+	sys_world_kernel32(w);
+	w->s.seg[SEG_SS].base = 0x1000;
+	w->s.seg[SEG_SS].limit_bytes = 0xfff;
+	sys_world_run(w);
+	assert_int_equal(sys_world_event(w, 0x80, false).rsp, W_STACK - 8);
+	assert_int_equal(get_le32(w->ram + W_STACK - 4), W_CS32);
+}
+
+/* RF lives until the next instruction is done: the trap after IRET sees it. */
+static void
+test_sys_far_iret_pops_rf(void **state)
+{
+	struct sys_world *w = *state;
+
+	sys_world_code(w, code_iretq);
+	push_iretq(w, TARGET, W_CS64, FL_RF, W_STACK, W_DS);
+	w->s.rflags = FL_TF;
+	sys_world_run(w);
+	assert_true(sys_world_event(w, EXC_DB, false).rflags & FL_RF);
+	sys_world_close(w);
+	setup(state);
+	sys_world_code(w, code_iretq);
+	push_iretq(w, TARGET, W_CS64, FL_RF, W_STACK, W_DS);
+	sys_world_run(w);
+	assert_false(sys_world_event(w, 0x80, false).rflags & FL_RF);
+}
+
 int
 main(void)
 {
@@ -828,6 +905,10 @@ main(void)
 	    T(test_sys_far_call_gate_refusals),
 	    T(test_sys_far_non_canonical_stacks_are_ss),
 	    T(test_sys_far_iret_steps_after_the_next_instruction),
+	    T(test_sys_far_returns_read_the_frame_from_the_top),
+	    T(test_sys_far_call_pushes_cs_before_ip),
+	    T(test_sys_far_call_into_64_bit_ignores_the_stack_segment),
+	    T(test_sys_far_iret_pops_rf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "driver/soft/code_int.h"
+#include "driver/soft/decode_sse.h"
 #include "driver/soft/elide.h"
 #include "driver/soft/insn_int.h"
 #include "driver/soft/ops_flow.h"
@@ -181,6 +182,8 @@ address_checked(struct emitter *e, const struct address *a,
 		acc |= ACC_READ;
 	if (m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 		acc |= ACC_WRITE;
+	if (m->size == 128 && !sse_unaligned(e->in->mnemonic))
+		acc |= EA_ALIGNED;
 	u->base = a->base;
 	u->index = a->index;
 	u->scale = a->scale;

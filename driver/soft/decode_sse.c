@@ -167,12 +167,22 @@ mem_kind(ZydisMnemonic m)
 	}
 }
 
-/* Whether a 16-byte memory operand may lie anywhere. */
-static bool
-unaligned(ZydisMnemonic m)
+bool
+sse_unaligned(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_PCMPESTRI || m == ZYDIS_MNEMONIC_PCMPESTRM ||
-	       m == ZYDIS_MNEMONIC_PCMPISTRI || m == ZYDIS_MNEMONIC_PCMPISTRM;
+	switch (m) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* --- moves ------------------------------------------------------------ */
@@ -358,7 +368,7 @@ mem_form(const struct emitter *e, const ZydisDecodedOperand *m)
 	case 64:
 		return SSE_LD8;
 	default:
-		return unaligned(e->in->mnemonic) ? SSE_LD16 : SSE_LD16A;
+		return sse_unaligned(e->in->mnemonic) ? SSE_LD16 : SSE_LD16A;
 	}
 }
 

@@ -23,6 +23,8 @@ bool sse_is_mem(const ZydisDecodedOperand *o);
 u8 sse_slot_of(const ZydisDecodedOperand *o);
 enum stub_kind sse_kind_of(const ZydisDecodedOperand *o);
 bool sse_writes(const ZydisDecodedOperand *o);
+/* Whether a 16-byte memory operand may lie anywhere. */
+bool sse_unaligned(ZydisMnemonic m);
 /* The instruction in normal form. mem_kind: what a memory operand would be if
  * it were a register. */
 struct stub_insn sse_stub_insn(const struct emitter *e,

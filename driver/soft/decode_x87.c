@@ -115,6 +115,24 @@ reg_handler(unsigned fop)
 	return x87_rr;
 }
 
+/* In compatibility mode the segment may end inside of a ten-byte operand. Its
+ * first eight bytes have all their faults before the last two. */
+static void
+emit_first_part(struct emitter *e, const ZydisDecodedOperand *mem)
+{
+	ZydisDecodedOperand first = *mem;
+	struct memref m;
+	struct uop *u;
+
+	if (mem->size != 80 || (e->mode & MODE_64))
+		return;
+	first.size = 64;
+	m = emit_addr(e, &first);
+	u = emit(e, x87_probe);
+	uop_mem(u, m);
+	u->imm = sse_writes(mem) ? ACC_WRITE : ACC_READ;
+}
+
 bool
 emit_x87(struct emitter *e)
 {
@@ -146,6 +164,7 @@ emit_x87(struct emitter *e)
 	emit_check(e, x87_check);
 	if (!(e->mode & MODE_64))
 		emit(e, x87_pending); /* before what a segment has to say */
+	emit_first_part(e, mem);
 	m = emit_addr_x(e, mem);
 	u = emit(e, form < S2 ? x87_load[form - L2] : x87_store[form - S2]);
 	uop_mem(u, m);

@@ -155,15 +155,19 @@ UOP(ea_16_compat)
 	NEXT;
 }
 
-/* imm: ACC_* of the access, address bytes << 8, operand bytes << 16. */
 UOP(ea_checked)
 {
 	u64 ea = (op->imm >> 8 & 0xff) == 2 ? (u16)EA_X : (u32)EA_X;
+	u64 lin = (u32)(ea + c->r[op->reg]);
 	unsigned acc = (u8)op->imm;
 
+	if ((acc & EA_ALIGNED) && lin & 15) {
+		soft_raise_error(c, EXC_GP, 0);
+		return soft_fault(c, op);
+	}
 	if (!seg_check(c, op->reg - SEGB, ea, (u32)op->imm >> 16, acc))
 		return soft_fault(c, op);
-	c->r[TMPA] = (u32)(ea + c->r[op->reg]);
+	c->r[TMPA] = lin;
 	c->tmpa_acc = (u8)((acc & ACC_SS) | ACC_WRAP);
 	NEXT;
 }

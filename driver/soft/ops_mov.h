@@ -35,8 +35,11 @@ UOP(ea_64);
 UOP(ea_32); /* 32-bit sum; in compatibility mode the total wraps, too */
 UOP(ea_32_compat);
 UOP(ea_16_compat);
-UOP(ea_checked); /* the segment of reg (SEGB + SEG_x) is asked first */
-UOP(ea_rip64);	 /* TMPA = RIPB + the 64 bits at disp, imm */
+/* The segment of reg (SEGB + SEG_x) is asked first. imm: ACC_* and EA_ALIGNED,
+ * address bytes << 8, operand bytes << 16. */
+UOP(ea_checked);
+#define EA_ALIGNED 0x80u /* to 16 bytes, or #GP(0) before all else */
+UOP(ea_rip64);		 /* TMPA = RIPB + the 64 bits at disp, imm */
 
 /* TMPA = base + disp + the bytes that bit number reg lies away; imm = log2 of
  * the operand size. */

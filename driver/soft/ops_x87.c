@@ -99,6 +99,8 @@ note_operand(struct soft *c, const struct uop *op, u64 lin)
 	unsigned seg = (u32)op->imm >> 23;
 
 	c->x87.dp = lin - c->seg_base[seg];
+	if (unlikely(!(c->mode & MODE_64)))
+		c->x87.dp = (u32)c->x87.dp;
 	c->x87.ds = c->seg[seg].sel;
 }
 
@@ -142,6 +144,16 @@ operand_slow(struct soft *c, u64 lin, unsigned bytes, unsigned acc)
 			    mem_probe(c, lin, 8, acc) != HELPER_NEXT))
 		return NULL;
 	return mem_slow(c, lin, bytes, acc);
+}
+
+UOP(x87_probe)
+{
+	u64 lin = EA_X;
+
+	if (fpu_misaligned(c, lin, 8) ||
+	    mem_probe(c, lin, 8, (unsigned)op->imm | SS_OF) != HELPER_NEXT)
+		return soft_fault(c, op);
+	NEXT;
 }
 
 #define X87_MEM(name, BYTES, FIND, ACC, AFTER) \

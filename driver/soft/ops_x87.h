@@ -29,6 +29,9 @@ UOP(x87_comi); /* ... setting flags */
 /* Memory operands of 2, 4, 8 and 10 bytes at base + index + disp. */
 extern const uop_fn x87_load[4], x87_store[4];
 
+/* Whether 8 bytes at base + index + disp could be accessed; imm: ACC_*. */
+UOP(x87_probe);
+
 UOP(x87_pending); /* #MF */
 UOP(x87_get_cw);  /* TMPB = FCW, FSW: non-waiting */
 UOP(x87_get_sw);

@@ -9,7 +9,7 @@
 #define CR4_DEFINED \
 	(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | \
 	 CR4_OSFXSR | CR4_OSXMMEXCPT)
-#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_AIBRSE)
 
 /* Bits that read as one or zero whatever is written, AMD APM 2 13.1.1. */
 #define DR6_ONES     0xffff0ff0ULL

@@ -99,12 +99,10 @@ enum helper_result
 sys_return_load(struct soft *c, struct far_return *f)
 {
 	unsigned rpl = f->cs & SEL_RPL, old = c->cpl;
-	enum helper_result res = HELPER_NEXT;
+	enum helper_result res = check_ip(c, &f->cs_desc.seg, f->ip);
 
-	if (f->has_ss)
+	if (res == HELPER_NEXT && f->has_ss)
 		res = return_check_ss(c, f);
-	if (res == HELPER_NEXT)
-		res = check_ip(c, &f->cs_desc.seg, f->ip);
 	if (res == HELPER_NEXT)
 		res = sys_desc_mark(c, &f->cs_desc, ATTR_ACCESSED);
 	if (res != HELPER_NEXT)
@@ -363,9 +361,14 @@ call_inner(struct soft *c, struct far_target *t)
 
 /* What a stack on a device makes of a push (nobody has one) is lost. */
 static enum helper_result
-push_item(struct soft *c, u64 sp, u64 v, unsigned size)
+push_item(struct soft *c, u64 sp, u64 v, unsigned size, bool flat)
 {
-	enum helper_result res = stack_write(c, sp, &v, size, 0);
+	enum helper_result res;
+
+	if (flat)
+		res = mem_write(c, sp, &v, size, ACC_SS);
+	else
+		res = stack_write(c, sp, &v, size, 0);
 
 	if (res == HELPER_EXIT) {
 		c->leave = LEAVE_NONE;
@@ -380,14 +383,15 @@ push_item(struct soft *c, u64 sp, u64 v, unsigned size)
 static enum helper_result
 call_same(struct soft *c, struct far_target *t, unsigned size)
 {
+	bool flat = is_code64(c, t->cs.seg.attr);
 	u64 sp = c->r[RSP] - 2 * size;
 	enum helper_result res;
 
 	res = sys_desc_mark(c, &t->cs, ATTR_ACCESSED);
 	if (res == HELPER_NEXT)
-		res = push_item(c, sp + size, c->seg[SEG_CS].sel, size);
+		res = push_item(c, sp + size, c->seg[SEG_CS].sel, size, flat);
 	if (res == HELPER_NEXT)
-		res = push_item(c, sp, c->next_ip, size);
+		res = push_item(c, sp, c->next_ip, size, flat);
 	if (res != HELPER_NEXT)
 		return res;
 	stack_set(c, sp);
