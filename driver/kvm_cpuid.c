@@ -23,6 +23,8 @@
 #define D_APIC	       BIT(9)
 #define D_HTT	       BIT(28)
 
+#define XA_AUTO_IBRS BIT(8)
+
 #define HYPERVISOR_LEAF 0x40000000U
 
 static struct kvm_cpuid2 *
@@ -73,6 +75,9 @@ reduce(struct kvm_cpuid_entry2 *e, const struct kvm_cpuid2 *list,
 		break;
 	case 0x80000007:
 		e->edx &= has.edx;
+		break;
+	case 0x80000021:
+		e->eax &= has.eax;
 		break;
 	case 0x80000008:
 		if (bits_get(has.eax, 7, 0) &&
@@ -191,6 +196,7 @@ kvm_cpuid_init(struct kvm *k, int dev_fd, bool tsc_deadline, struct err *e)
 		r = err_errno(e, r, "KVM does not say what CPUID it supports");
 		goto out;
 	}
+	k->auto_ibrs = find(host, 0x80000021).eax & XA_AUTO_IBRS;
 	if (k->host_cpuid)
 		fill_from_host(list, host, k->irqchip, tsc_deadline);
 	else

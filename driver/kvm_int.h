@@ -62,6 +62,7 @@ struct kvm {
 	/* [const] what this KVM can do */
 	bool irqchip;
 	bool has_readonly, has_coalesced_pio, has_tsc_offset;
+	bool auto_ibrs; /* EFER.AIBRSE is there */
 	bool host_cpuid;
 	u32 xsave_bytes; /* 0: KVM_GET_FPU instead */
 	struct kvm_xsave *xsave;

@@ -176,6 +176,9 @@ sregs_get(struct kvm *k, struct cpu_state *s)
 static int
 sregs_set(struct kvm *k, const struct cpu_state *s)
 {
+	/* A machine that comes from a processor with Automatic IBRS goes on
+	 * without: no instruction can tell. */
+	u64 efer = s->efer & ~(k->auto_ibrs ? 0 : EFER_AIBRSE);
 	struct kvm_sregs g = {
 	    .es = seg_to_kvm(&s->seg[SEG_ES]),
 	    .cs = seg_to_kvm(&s->seg[SEG_CS]),
@@ -192,7 +195,7 @@ sregs_set(struct kvm *k, const struct cpu_state *s)
 	    .cr3 = s->cr3,
 	    .cr4 = s->cr4,
 	    .cr8 = s->cr8,
-	    .efer = s->efer,
+	    .efer = efer,
 	    .apic_base = s->msr.apic_base,
 	};
 	int r = kvm_ioctl(k->vcpu_fd, KVM_SET_SREGS, &g);

@@ -69,7 +69,8 @@ test_cpuid_gives_zeros_beyond_the_largest_leaf(void **state)
 {
 	static const u32 beyond[] = {2,		 7,	     0xd,
 				     0x15,	 0x40000001, 0x80000009,
-				     0x8000001d, 0xc0000000, 0xffffffff};
+				     0x8000001d, 0x80000020, 0x80000022,
+				     0xc0000000, 0xffffffff};
 	u32 r[4];
 
 	(void)state;

@@ -371,7 +371,7 @@ test_cpuid(void)
 				     0x80000003, 0x80000004, 0x80000005,
 				     0x80000006, 0x80000007, 0x80000008,
 				     2,		 7,	     0x0d,
-				     0x80000009, 0x8fffffff};
+				     0x80000009, 0x80000021, 0x8fffffff};
 
 	for (u32 i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
 		u64 a = 0xffffffff00000000 | leaves[i], b, c = 0, d;
