@@ -86,8 +86,9 @@ struct taskfile {
 };
 
 /* Out of descriptor sense (SAT-2 12.2.5), or, for commands that failed, fixed
- * sense, whose 24 low bits of the LBA must do. Kernels before 6.11 put what
- * belongs into bytes 3 to 11 of it into bytes 8 to 19. */
+ * sense, of whose LBA 24 bits must do. Kernels before 6.11 put what belongs
+ * into bytes 3 to 11 of it into bytes 8 to 19, of which only 18 come through:
+ * then lba is its low byte. */
 static int
 print_registers(const u8 *sense, bool quiet)
 {
