@@ -17,7 +17,7 @@ const char storage_keys[] =
     "  rerror=report|stop [report]   werror=report|stop|enospc [report]\n"
     "  iops=N iops-burst=N bps=SIZE bps-burst=SIZE   [no limit]\n"
     "  at=0..3 [next free]: primary master, slave, secondary master, slave\n"
-    "  serial=TEXT   fault=OP:WHAT[:...] (spindle-fault rules, may repeat)\n";
+    "  serial=TEXT   fault=OP:WHAT[:...] (docs/disk.md; may repeat)\n";
 
 struct word {
 	const char *name;
