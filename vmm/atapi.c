@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "vmm/atapi_int.h"
+#include "vmm/vmm_trace.h"
 
 static void
 refuse(struct atapi *a, const u8 *cdb)
@@ -135,7 +136,10 @@ atapi_medium(struct atapi *a, struct disk *disc)
 	atapi_read_gone(a);
 	a->disc = disc;
 	a->s.open = disc == NULL;
-	a->s.change = disc != NULL ? ATAPI_NOT_READY : ATAPI_SAME;
+	a->s.change = ATAPI_SAME;
+	if (disc != NULL)
+		a->s.change = a->s.seen_empty ? ATAPI_CHANGED : ATAPI_NOT_READY;
+	a->s.seen_empty = false;
 	a->s.event = disc != NULL ? ATAPI_EVENT_NEW_MEDIA : ATAPI_EVENT_REMOVAL;
 	if (disc == NULL)
 		a->s.locked = false;
@@ -165,6 +169,8 @@ check(struct atapi *a, const struct atapi_sense *sense)
 	u8 error = (u8)(sense->key << 4);
 
 	assert(a->row != NULL);
+	TRACE(atapi_sense, a->drive->channel->job.id, sense->key,
+	      sense->asc << 8 | sense->ascq, sense->lba);
 	a->row = NULL;
 	a->s.sense = *sense;
 	if (sense->key == SENSE_ILLEGAL_REQUEST)
@@ -264,6 +270,7 @@ stopped(struct atapi *a, const struct atapi_row *row)
 	}
 	if (!(row->flags & ROW_DISC) || atapi_ready(a))
 		return false;
+	a->s.seen_empty = true;
 	atapi_check(a, SENSE_NOT_READY,
 		    a->s.open ? ASC_NO_MEDIUM_OPEN : ASC_NO_MEDIUM_CLOSED);
 	return true;
@@ -277,6 +284,8 @@ packet(void *dev, const u8 *cdb, bool dma)
 
 	(void)dma;
 	assert(a->row == NULL && !a->read.active);
+	TRACE(atapi_packet, a->drive->channel->job.id, cdb[0],
+	      get_be32(cdb + 2), get_be16(cdb + 7));
 	a->row = row;
 	/* sense data are of the last command: each one clears them but the one
 	 * that reads them, SPC-3 4.5.1 */

@@ -9,7 +9,9 @@
  *          arrive later, and the vCPU thread goes on meanwhile.
  *          After a change of discs the guest is told "not ready" once, then
  *          "medium may have changed" once: Windows XP believes a change only
- *          so.
+ *          so. A guest that found the drive empty before, or that has polled
+ *          the event of the new disc, knows the first already: Linux, which
+ *          does, gives up a mount when it hears of both (docs/quirks.md).
  * Model:   MMC-5 (T10/1675D), SPC-3 (T10/1416D), ATA/ATAPI-7 6.24 (PACKET);
  *          the old forms of SFF-8020i that drivers still use.
  * Units:   lba and count in blocks of 2048 bytes, except in struct disk_req.
@@ -54,8 +56,9 @@ struct atapi_state {
 	struct atapi_sense sense;
 	enum atapi_change change;
 	enum atapi_event event;
-	bool open;   /* the door */
-	bool locked; /* PREVENT ALLOW MEDIUM REMOVAL */
+	bool seen_empty; /* the guest was told that there is no disc */
+	bool open;	 /* the door */
+	bool locked;	 /* PREVENT ALLOW MEDIUM REMOVAL */
 };
 
 struct atapi_row;

@@ -248,9 +248,11 @@ atapi_start_stop(struct atapi *a, const u8 *cdb)
 	} else if (start && a->s.open) {
 		a->s.open = false;
 		if (a->disc != NULL) {
-			a->s.change = ATAPI_NOT_READY;
+			a->s.change =
+			    a->s.seen_empty ? ATAPI_CHANGED : ATAPI_NOT_READY;
 			a->s.event = ATAPI_EVENT_NEW_MEDIA;
 		}
+		a->s.seen_empty = false;
 	}
 	atapi_good(a);
 }
@@ -284,8 +286,12 @@ atapi_event_status(struct atapi *a, const u8 *cdb)
 	p[2] = 4;
 	p[4] = (u8)a->s.event;
 	p[5] = (u8)((a->s.open ? 1 : 0) | (a->disc != NULL ? 2 : 0));
-	if (limit_bytes > 4)
+	if (limit_bytes > 4) {
+		if (a->s.event == ATAPI_EVENT_NEW_MEDIA &&
+		    a->s.change == ATAPI_NOT_READY)
+			a->s.change = ATAPI_CHANGED;
 		a->s.event = ATAPI_EVENT_NONE;
+	}
 	atapi_reply(a, 8, limit_bytes);
 }
 
