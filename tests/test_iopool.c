@@ -8,18 +8,22 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cache/hostfile_int.h"
 #include "tests/pool_rig.h"
 
 #define TMPFS_MAGIC_ 0x01021994
@@ -299,6 +303,7 @@ test_iopool_pinned_memory_and_files_give_the_same(void **state)
 	u8 *other = aligned_alloc(4096, 8192);
 	struct rig_req q;
 	struct err e;
+	int fd;
 
 	assert_non_null(other);
 	iopool_register_memory(g->pool, g->mem + 4096, RIG_MEM_BYTES / 2);
@@ -322,9 +327,13 @@ test_iopool_pinned_memory_and_files_give_the_same(void **state)
 	rig_wait(&q, 1);
 	assert_file_holds(g, 131072 + 4096, g->mem + 8192, 4096);
 	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
-	/* Forgotten and closed, its lock is gone with it. */
+	/* Forgotten and closed, nobody has it open: a lease can be had. */
 	iopool_forget_file(g->pool, g->file);
 	hostfile_close(g->file);
+	fd = open(g->path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	close(fd);
 	assert_int_equal(hostfile_open(&g->file, g->path, &o, &e), 0);
 	assert_int_equal(rig_do(g, IO_READ, 4096, 8192, other), 0);
 	assert_memory_equal(other, g->mem + 4096, 8192);
@@ -397,6 +406,51 @@ test_iopool_rule14_enospc_says_how_far_it_came(void **state)
 	assert_int_equal(q.io.rc, -ENOSPC);
 	assert_int_equal(q.io.moved_bytes, 4096);
 	assert_int_equal(atomic_load(&hostfile_stats(g->file)->errors), 1);
+}
+
+/* What the host itself says: the limit of a file's size is met in the middle
+ * of the second write. */
+static void
+test_iopool_rule14_errors_of_the_host_are_told(void **state)
+{
+	struct rig *g = *state;
+	struct rlimit old, low;
+	struct rig_req q[2];
+	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = old;
+	low.rlim_cur = 2 * RIG_FILE_BYTES;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	rig_fill(g, &q[0], IO_WRITE, 4 * RIG_FILE_BYTES, 4096, g->mem);
+	rig_fill(g, &q[1], IO_WRITE, 2 * RIG_FILE_BYTES - 8192, 65536, g->mem);
+	rig_submit(g, q, 2);
+	rig_wait(q, 2);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	signal(SIGXFSZ, handler);
+	assert_int_equal(q[0].io.rc, -EFBIG);
+	assert_int_equal(q[0].io.moved_bytes, 0);
+	assert_int_equal(q[1].io.rc, -EFBIG);
+	assert_int_equal(q[1].io.moved_bytes, 8192);
+}
+
+/* A host flush that fails by itself: behind the descriptor is a pipe. */
+static void
+test_iopool_rule11_failing_host_is_asked_once(void **state)
+{
+	struct rig *g = *state;
+	int ends[2], saved = dup(g->file->fd_cached);
+
+	assert_int_equal(pipe(ends), 0);
+	assert_true(saved >= 0);
+	assert_int_equal(dup2(ends[0], g->file->fd_cached), g->file->fd_cached);
+	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
+	assert_int_equal(dup2(saved, g->file->fd_cached), g->file->fd_cached);
+	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
+	assert_int_equal(host_flushes(g), 1);
+	close(saved);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static void
@@ -955,6 +1009,8 @@ static const struct CMUnitTest on_both[] = {
     CASE(test_iopool_serves_files_that_are_not_remembered),
     CASE(test_iopool_rule14_short_transfers_become_whole),
     CASE(test_iopool_rule14_enospc_says_how_far_it_came),
+    CASE(test_iopool_rule14_errors_of_the_host_are_told),
+    CASE(test_iopool_rule11_failing_host_is_asked_once),
     CASE(test_iopool_error_with_done_has_written),
     CASE(test_iopool_delay_holds_up_nobody_else),
     CASE(test_iopool_rule7_one_flush_is_one_host_flush),
