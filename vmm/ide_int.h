@@ -103,8 +103,8 @@ enum ide_phase {
 	IDE_DRAIN,
 };
 
-/* A register that remembers what was written before, 6.? of 48-bit
- * addressing: the Command Block registers are two bytes deep. */
+/* A register that remembers what was written before it: for 48-bit addresses
+ * the Command Block is two bytes deep (volume 1 6.2, HOB). */
 struct ide_reg {
 	u8 now, hob;
 };
