@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* model_wcache - the write cache against a naive array of versions
  *
- *     model_wcache [--seed N] [--ops N] [--epochs-of N] [--verbose]
+ *     model_wcache [--seed N] [--ops N]
  *
  * Every write of a sector makes a new version of it, which its bytes name. The
  * model knows for each sector the newest version submitted (U), completed (C)
@@ -46,7 +46,7 @@ struct model {
 	struct mem_sector *after;
 	u64 seed, first_seed, ops, epochs, cuts, errors, oks, sequential;
 	u32 writing[SECTORS]; /* mutations in flight */
-	bool off, verbose;
+	bool off;
 };
 
 static u64
@@ -157,7 +157,7 @@ op_account(struct model *x, struct op *o)
 		break;
 	case WCACHE_CACHE_OFF:
 		x->off = r->rc == 0 ? true : x->off;
-		/* fall through */
+		__attribute__((fallthrough));
 	case WCACHE_FLUSH:
 		for (u32 i = 0; i < SECTORS && r->rc == 0; i++)
 			x->durable[i] = MAX(x->durable[i], o->c_at_submit[i]);
@@ -348,7 +348,6 @@ epoch_begin(struct model *x)
 	    .write_max_bytes = (1 + rnd(x) % 16) << 12,
 	};
 	x->off = x->cfg.mode == WCACHE_WRITETHROUGH;
-	x->m.ops.recover = x->m.ops.recover; /* as mem_open() made it */
 	x->m.hold = true;
 	x->m.seed = rnd(x) | 1;
 	/* What mode NONE lost it cannot show. */

@@ -344,6 +344,29 @@ test_wcache_rule10_failed_flush_names_the_first_bad_sector(void **state)
 	close_all();
 }
 
+/* The version that fails is already replaced in memory by one that the flush
+ * does not cover: it fails all the same. */
+static void
+test_wcache_rule10_failure_under_an_overwrite_fails_the_flush(void **state)
+{
+	struct call *f;
+
+	(void)state;
+	open_mode(WCACHE_WRITEBACK, false);
+	write_byte(0, 8, 1);
+	m.hold = true;
+	f = begin(0, WCACHE_FLUSH, 0, 0, 0, NULL);
+	memset(buf, 2, SECTOR_BYTES);
+	assert_true(begin(1, WCACHE_WRITE, 0, 3, 1, buf)->done);
+	m.write_fail_next = 1;
+	mem_drain(&m);
+	assert_true(f->done);
+	assert_int_equal(f->req.rc, -EIO);
+	assert_int_equal(flush(), 0);
+	assert_true(durable(0, 1) && durable(3, 2));
+	close_all();
+}
+
 static void
 test_wcache_rule11_failed_store_flush_never_succeeds_by_retry(void **state)
 {
@@ -536,6 +559,29 @@ test_wcache_rule17_fua_is_durable_and_flushes_nothing_else(void **state)
 	close_all();
 }
 
+/* Its own write is in flight, and the block has a successor with newer data of
+ * others: done is done when its own write is. */
+static void
+test_wcache_rule17_fua_waits_for_its_own_write(void **state)
+{
+	struct call *c;
+
+	(void)state;
+	open_mode(WCACHE_WRITEBACK, false);
+	m.hold = true;
+	memset(buf, 1, SECTOR_BYTES);
+	c = begin(0, WCACHE_WRITE, WCACHE_FUA, 0, 1, buf);
+	begin(1, WCACHE_WRITE, 0, 5, 1, buf);
+	begin(2, WCACHE_READ, 0, 800, 8, buf + 4096);
+	assert_int_equal(m.nr_pending, 2);
+	mem_do(&m, 1); /* the read: something else is done */
+	assert_false(c->done);
+	assert_int_equal(m.flushes, 0);
+	mem_drain(&m);
+	assert_true(c->done && durable(0, 1));
+	close_all();
+}
+
 static void
 test_wcache_rule17_concurrent_durable_writes_share_flushes(void **state)
 {
@@ -704,6 +750,8 @@ test_wcache_writers_wait_in_line_and_all_get_through(void **state)
 		begin(i, WCACHE_WRITE, 0, i * 16, 8, buf);
 	assert_false(calls[499].done);
 	assert_true(wcache_stats(w)->stalls > 0);
+	/* Not even one for whom there is room. */
+	assert_false(begin(500, WCACHE_WRITE, 0, 0, 8, buf)->done);
 	for (unsigned done = 0; m.nr_pending != 0;) {
 		mem_step(&m);
 		/* First come, first served. */
@@ -832,6 +880,8 @@ main(void)
 	    cmocka_unit_test(
 		test_wcache_rule10_failed_flush_names_the_first_bad_sector),
 	    cmocka_unit_test(
+		test_wcache_rule10_failure_under_an_overwrite_fails_the_flush),
+	    cmocka_unit_test(
 		test_wcache_rule11_failed_store_flush_never_succeeds_by_retry),
 	    cmocka_unit_test(
 		test_wcache_rule12_recovery_writes_everything_anew),
@@ -849,6 +899,7 @@ main(void)
 	    cmocka_unit_test(test_wcache_rule16_cache_on_again_is_writeback),
 	    cmocka_unit_test(
 		test_wcache_rule17_fua_is_durable_and_flushes_nothing_else),
+	    cmocka_unit_test(test_wcache_rule17_fua_waits_for_its_own_write),
 	    cmocka_unit_test(
 		test_wcache_rule17_concurrent_durable_writes_share_flushes),
 	    cmocka_unit_test(
