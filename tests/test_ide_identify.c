@@ -155,6 +155,7 @@ test_ide_identify_modes_of_the_piix3(void **state)
 	identify(0);
 	assert_int_equal(word[88], 0);
 	assert_int_equal(word[53], 3);
+	assert_int_equal(word[93] & 0xdf61, 0x4041);
 	assert_int_equal(word[63], 0x0007);
 	assert_int_equal(word[1], 1); /* a very small disk has a cylinder */
 	assert_int_equal(word[60], 7);

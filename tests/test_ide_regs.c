@@ -372,6 +372,27 @@ test_ide_srst_during_dma_waits_for_the_data(void **state)
 	assert_int_equal(rig.irq[0].rises, 0);
 }
 
+/* FreeBSD and SeaBIOS select the drives in turn until neither is busy. */
+static void
+test_ide_freebsd_polls_both_drives_after_srst(void **state)
+{
+	const struct rig_prd prd = {0x20000, 512 | PRD_LAST};
+
+	(void)state;
+	ide_rig_fault(&rig, 3, "read:delay:ms=20");
+	bm_table(&rig, 3, 0x1000, &prd, 1);
+	ata_lba28(&rig, 3, 0xc8, 9, 1); /* the lone slave's */
+	bm_start(&rig, 3, true);
+	out(3, ATA_CONTROL, SRST);
+	assert_int_equal(in(2, ATA_ALT), 0x7f); /* device 0 is selected */
+	out(3, ATA_CONTROL, 0);
+	ata_select(&rig, 3, 0);
+	assert_int_equal(in(3, ATA_ALT), BSY);
+	assert_int_equal(ata_wait(&rig, 3), OK);
+	assert_int_equal(in(3, ATA_DEVICE) & 0x10, 0x10);
+	expect_signature(3);
+}
+
 static void
 test_ide_srst_in_a_pio_transfer_ends_it(void **state)
 {
@@ -458,6 +479,7 @@ main(void)
 	    MASTER(test_ide_srst_during_flush_answers_once),
 	    MASTER(test_ide_srst_storm_during_flushes_is_bounded),
 	    CASE(test_ide_srst_during_dma_waits_for_the_data),
+	    CASE(test_ide_freebsd_polls_both_drives_after_srst),
 	    CASE(test_ide_srst_in_a_pio_transfer_ends_it),
 	    CASE(test_ide_reset_keeps_a_busy_channel_busy),
 	    CASE(test_ide_data_port_without_drq_is_quiet),

@@ -101,12 +101,12 @@ ide_identify_modes(const struct ide_drive *d, u16 *word)
 		word[i] = 120; /* ns a cycle */
 	word[80] = 0x00f0;     /* ATA/ATAPI-4 to -7 */
 	word[81] = 0x0021;     /* T13/1532D revision 4a */
+	word[93] = reset_result(d);
 	if (!ultra)
 		return;
 	word[88] = 0x0007; /* the PIIX4 ends at UDMA/33 */
 	if ((s->mode_dma & 0xf8) == 0x40)
 		word[88] |= (u16)(0x0100 << (s->mode_dma & 7));
-	word[93] = reset_result(d);
 }
 
 void

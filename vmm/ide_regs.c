@@ -115,14 +115,19 @@ drained(const struct ide_channel *c)
 	return free;
 }
 
+/* A drive that was selected while it was busy stays selected. */
 static void
 reset_over(struct ide_channel *c)
 {
-	c->select = 0;
 	c->phase = IDE_IDLE;
-	for (unsigned i = 0; i < 2; i++)
-		if (ide_present(&c->drive[i]))
-			ide_signature(&c->drive[i], 1);
+	for (unsigned i = 0; i < 2; i++) {
+		struct ide_drive *d = &c->drive[i];
+
+		if (!ide_present(d))
+			continue;
+		ide_signature(d, 1);
+		d->s.device = c->select != 0 ? DEVICE_DEV : 0;
+	}
 	drive_wire(c);
 }
 
@@ -138,9 +143,11 @@ static void
 reset_begin(struct ide_channel *c, bool hard)
 {
 	ide_forget(c);
+	c->select = 0;
 	for (unsigned i = 0; i < 2; i++) {
 		struct ide_drive *d = &c->drive[i];
 
+		d->s.device = 0;
 		if (!ide_present(d))
 			continue;
 		d->s.status = STATUS_BSY;
@@ -278,6 +285,14 @@ write_command(struct ide_channel *c, u8 v)
 		ide_command(c, v);
 }
 
+/* Drivers wait for both drives in turn when they have reset them. */
+static bool
+may_select(const struct ide_channel *c, enum reg reg)
+{
+	return reg == REG_DEVICE &&
+	       (c->phase == IDE_RESET || c->phase == IDE_DRAIN);
+}
+
 /* Both drives hear what is written to the Command Block. */
 static void
 write_reg(struct ide_channel *c, enum reg reg, u8 v)
@@ -291,7 +306,7 @@ write_reg(struct ide_channel *c, enum reg reg, u8 v)
 		write_command(c, v);
 		return;
 	}
-	if (c->phase != IDE_IDLE)
+	if (c->phase != IDE_IDLE && !may_select(c, reg))
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		struct ide_drive_state *s = &c->drive[i].s;
