@@ -31,7 +31,7 @@ struct model {
 };
 
 struct request {
-	struct rig_req q;
+	struct pool_rig_req q;
 	struct iovec iov[IOVS];
 	u8 *memory; /* AREA_BYTES and a page */
 	u8 *expect; /* what a write puts there */
@@ -114,7 +114,7 @@ copy_iov(const struct request *r, u8 *to)
 }
 
 static bool
-choose(struct rig *g, struct request *req, unsigned i)
+choose(struct pool_rig *g, struct request *req, unsigned i)
 {
 	static const enum io_op ops[] = {IO_READ,    IO_READ,  IO_READ,
 					 IO_WRITE,   IO_WRITE, IO_WRITE,
@@ -129,7 +129,7 @@ choose(struct rig *g, struct request *req, unsigned i)
 		if (overlaps(req, i, off, size_bytes))
 			return false;
 	}
-	rig_fill(g, &r->q, op, off, size_bytes, r->memory);
+	pool_rig_fill(g, &r->q, op, off, size_bytes, r->memory);
 	r->q.io.iov_count = 0;
 	if (op != IO_READ && op != IO_WRITE)
 		return true;
@@ -159,7 +159,7 @@ put(struct model *m, const struct ioreq *r, const u8 *bytes)
 /* What a failed change left is read at once, past all faults: there are never
  * three values that a byte may have. */
 static void
-settle(struct rig *g, struct model *m, const struct ioreq *r)
+settle(struct pool_rig *g, struct model *m, const struct ioreq *r)
 {
 	static u8 copy[AREA_BYTES];
 
@@ -192,7 +192,7 @@ check_read(struct model *m, struct request *req)
 /* Flushes of one batch have no order, but as many succeed as came before the
  * first that failed. */
 static void
-check_flush(struct rig *g, struct model *m, const struct ioreq *r)
+check_flush(struct pool_rig *g, struct model *m, const struct ioreq *r)
 {
 	if (r->rc == 0 && m->failed)
 		fail(r, "a flush succeeded after one had failed", 0);
@@ -201,7 +201,7 @@ check_flush(struct rig *g, struct model *m, const struct ioreq *r)
 }
 
 static void
-check(struct rig *g, struct model *m, struct request *req, bool faults)
+check(struct pool_rig *g, struct model *m, struct request *req, bool faults)
 {
 	struct ioreq *r = &req->q.io;
 
@@ -233,13 +233,13 @@ check(struct rig *g, struct model *m, struct request *req, bool faults)
 }
 
 static u64
-host_flushes(struct rig *g)
+host_flushes(struct pool_rig *g)
 {
 	return atomic_load(&hostfile_stats(g->file)->flushes);
 }
 
 static void
-run_batch(struct rig *g, struct model *m, struct request *req, bool faults)
+run_batch(struct pool_rig *g, struct model *m, struct request *req, bool faults)
 {
 	struct ioreq *reqs[BATCH];
 	unsigned count = 0, want = 1 + pick(BATCH), good = 0;
@@ -252,7 +252,7 @@ run_batch(struct rig *g, struct model *m, struct request *req, bool faults)
 		reqs[i] = &req[i].q.io;
 	iopool_submit(g->pool, reqs, count);
 	for (unsigned i = 0; i < count; i++)
-		rig_wait(&req[i].q, 1);
+		pool_rig_wait(&req[i].q, 1);
 	for (unsigned i = 0; i < count; i++) {
 		check(g, m, &req[i], faults);
 		good += reqs[i]->op == IO_FLUSH && reqs[i]->rc == 0;
@@ -270,7 +270,7 @@ run_batch(struct rig *g, struct model *m, struct request *req, bool faults)
 /* --- rounds ------------------------------------------------------------ */
 
 static void
-add_faults(struct rig *g)
+add_faults(struct pool_rig *g)
 {
 	static const char *const rules[] = {
 	    "read:EIO:prob=0.05",	    "write:ENOSPC:prob=0.05",
@@ -283,12 +283,12 @@ add_faults(struct rig *g)
 	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
 		snprintf(rule, sizeof(rule), "%s:seed=%u", rules[i],
 			 1 + pick(1000000));
-		rig_fault(g, rule);
+		pool_rig_fault(g, rule);
 	}
 }
 
 static void
-verify_all(struct rig *g, struct model *m)
+verify_all(struct pool_rig *g, struct model *m)
 {
 	static u8 all[FILE_BYTES];
 	struct ioreq none = {.op = IO_READ, .size_bytes = FILE_BYTES};
@@ -302,7 +302,7 @@ verify_all(struct rig *g, struct model *m)
 }
 
 static void
-run_round(struct rig *g, const char *backend, bool buffered, bool faults,
+run_round(struct pool_rig *g, const char *backend, bool buffered, bool faults,
 	  unsigned batches)
 {
 	static struct request req[BATCH];
@@ -312,14 +312,14 @@ run_round(struct rig *g, const char *backend, bool buffered, bool faults,
 	struct err e;
 
 	memset(&m, 0, sizeof(m));
-	rig_open(g, backend, 1 + pick(8), 1 + pick(8));
+	pool_rig_open(g, backend, 1 + pick(8), 1 + pick(8));
 	hostfile_close(g->file);
 	if (hostfile_open(&g->file, g->path, &o, &e) != 0)
 		abort();
 	hostfile_set_faults(g->file, g->faults);
 	if (faults)
 		add_faults(g);
-	iopool_register_memory(g->pool, g->mem, RIG_MEM_BYTES);
+	iopool_register_memory(g->pool, g->mem, POOL_RIG_MEM_BYTES);
 	if (pick(2))
 		iopool_register_file(g->pool, g->file);
 	for (unsigned i = 0; i < BATCH; i++) {
@@ -336,7 +336,7 @@ run_round(struct rig *g, const char *backend, bool buffered, bool faults,
 	verify_all(g, &m);
 	printf("ok %s: %u batches\n", name, batches);
 	iopool_forget_file(g->pool, g->file);
-	rig_close(g);
+	pool_rig_close(g);
 	for (unsigned i = 0; i < BATCH; i++) {
 		free(req[i].expect);
 		req[i].expect = NULL;
@@ -349,7 +349,7 @@ main(int argc, char **argv)
 	static const char *const backends[] = {"threads", "uring"};
 	const char *is_long = getenv("TEST_LONG");
 	unsigned batches = is_long && *is_long ? 50 * BATCHES : BATCHES;
-	static struct rig g;
+	static struct pool_rig g;
 	u64 seed;
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -357,7 +357,7 @@ main(int argc, char **argv)
 		batches = (unsigned)strtoul(argv[2], NULL, 0);
 	printf("seed %llu\n", (unsigned long long)seed);
 	for (unsigned b = 0; b < ARRAY_SIZE(backends); b++) {
-		if (!rig_has(backends[b]))
+		if (!pool_rig_has(backends[b]))
 			continue;
 		for (unsigned kind = 0; kind < 4; kind++) {
 			rng = seed != 0 ? seed : 1;

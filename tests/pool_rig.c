@@ -13,7 +13,7 @@ static struct cond some_done = {PTHREAD_COND_INITIALIZER};
 static u64 done_count; /* [lock] */
 
 bool
-rig_has(const char *backend)
+pool_rig_has(const char *backend)
 {
 	struct iopool_config cfg = {.backend = backend};
 	struct iopool *p;
@@ -28,7 +28,7 @@ rig_has(const char *backend)
 }
 
 void
-rig_path(char *path, size_t path_bytes, const char *name)
+pool_rig_path(char *path, size_t path_bytes, const char *name)
 {
 	const char *dir = getenv("TEST_TMP");
 
@@ -37,7 +37,7 @@ rig_path(char *path, size_t path_bytes, const char *name)
 }
 
 bool
-rig_make_loop(const char *path, char *device, size_t device_bytes)
+pool_rig_make_loop(const char *path, char *device, size_t device_bytes)
 {
 	char command[400];
 	FILE *f;
@@ -55,7 +55,7 @@ rig_make_loop(const char *path, char *device, size_t device_bytes)
 }
 
 void
-rig_remove_loop(const char *device)
+pool_rig_remove_loop(const char *device)
 {
 	char command[128];
 
@@ -74,28 +74,29 @@ must(int rc, const struct err *e)
 }
 
 void
-rig_open(struct rig *g, const char *backend, unsigned depth, unsigned threads)
+pool_rig_open(struct pool_rig *g, const char *backend, unsigned depth,
+	      unsigned threads)
 {
 	struct iopool_config cfg = {.backend = backend,
 				    .depth = depth,
 				    .threads = threads};
 	struct hostfile_options o = {.create = true,
-				     .size_bytes = RIG_FILE_BYTES};
+				     .size_bytes = POOL_RIG_FILE_BYTES};
 	struct err e = {"no memory"};
 
-	rig_path(g->path, sizeof(g->path), "rig");
+	pool_rig_path(g->path, sizeof(g->path), "rig");
 	unlink(g->path);
 	must(iopool_open(&g->pool, &cfg, &e), &e);
 	must(hostfile_open(&g->file, g->path, &o, &e), &e);
 	must(fault_set_open(&g->faults), &e);
 	hostfile_set_faults(g->file, g->faults);
-	g->mem = aligned_alloc(4096, RIG_MEM_BYTES);
+	g->mem = aligned_alloc(4096, POOL_RIG_MEM_BYTES);
 	must(g->mem ? 0 : -1, &e);
-	memset(g->mem, 0, RIG_MEM_BYTES);
+	memset(g->mem, 0, POOL_RIG_MEM_BYTES);
 }
 
 void
-rig_close(struct rig *g)
+pool_rig_close(struct pool_rig *g)
 {
 	iopool_close(g->pool);
 	hostfile_close(g->file);
@@ -105,7 +106,7 @@ rig_close(struct rig *g)
 }
 
 void
-rig_fault(struct rig *g, const char *rule)
+pool_rig_fault(struct pool_rig *g, const char *rule)
 {
 	struct err e;
 
@@ -115,7 +116,7 @@ rig_fault(struct rig *g, const char *rule)
 static void
 on_done(struct ioreq *r)
 {
-	struct rig_req *q = CONTAINER_OF(r, struct rig_req, io);
+	struct pool_rig_req *q = CONTAINER_OF(r, struct pool_rig_req, io);
 
 	lock_acquire(&lock);
 	q->done = true;
@@ -127,10 +128,10 @@ on_done(struct ioreq *r)
 }
 
 void
-rig_fill(struct rig *g, struct rig_req *q, enum io_op op, u64 off,
-	 u64 size_bytes, void *buf)
+pool_rig_fill(struct pool_rig *g, struct pool_rig_req *q, enum io_op op,
+	      u64 off, u64 size_bytes, void *buf)
 {
-	*q = (struct rig_req){
+	*q = (struct pool_rig_req){
 	    .iov = {buf ? buf : g->mem + off, size_bytes},
 	    .io = {.op = op,
 		   .file = g->file,
@@ -143,7 +144,7 @@ rig_fill(struct rig *g, struct rig_req *q, enum io_op op, u64 off,
 }
 
 void
-rig_submit(struct rig *g, struct rig_req *q, unsigned count)
+pool_rig_submit(struct pool_rig *g, struct pool_rig_req *q, unsigned count)
 {
 	struct ioreq *reqs[512];
 
@@ -154,7 +155,7 @@ rig_submit(struct rig *g, struct rig_req *q, unsigned count)
 }
 
 void
-rig_wait(struct rig_req *q, unsigned count)
+pool_rig_wait(struct pool_rig_req *q, unsigned count)
 {
 	lock_acquire(&lock);
 	for (unsigned i = 0; i < count; i++)
@@ -164,7 +165,7 @@ rig_wait(struct rig_req *q, unsigned count)
 }
 
 bool
-rig_is_done(struct rig_req *q)
+pool_rig_is_done(struct pool_rig_req *q)
 {
 	bool done;
 
@@ -175,12 +176,13 @@ rig_is_done(struct rig_req *q)
 }
 
 int
-rig_do(struct rig *g, enum io_op op, u64 off, u64 size_bytes, void *buf)
+pool_rig_do(struct pool_rig *g, enum io_op op, u64 off, u64 size_bytes,
+	    void *buf)
 {
-	struct rig_req q;
+	struct pool_rig_req q;
 
-	rig_fill(g, &q, op, off, size_bytes, buf);
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_fill(g, &q, op, off, size_bytes, buf);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	return q.io.rc;
 }

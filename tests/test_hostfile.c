@@ -30,7 +30,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	rig_path(path, sizeof(path), "hostfile");
+	pool_rig_path(path, sizeof(path), "hostfile");
 	unlink(path);
 	mem = aligned_alloc(4096, SIZE_BYTES);
 	return mem ? 0 : -1;
@@ -460,7 +460,7 @@ test_hostfile_block_device_reads_writes_and_zeroes(void **state)
 
 	(void)state;
 	hostfile_close(f);
-	if (!rig_make_loop(path, device, sizeof(device))) {
+	if (!pool_rig_make_loop(path, device, sizeof(device))) {
 		printf("skip: no loop device can be made here\n");
 		skip();
 	}
@@ -479,7 +479,7 @@ test_hostfile_block_device_reads_writes_and_zeroes(void **state)
 		assert_int_equal(hostfile_read(f, 0, mem, SIZE_BYTES), 0);
 		hostfile_close(f);
 	}
-	rig_remove_loop(device);
+	pool_rig_remove_loop(device);
 	if (rc != 0)
 		fail_msg("%s", e.text);
 	for (unsigned i = 0; i < SIZE_BYTES; i++)

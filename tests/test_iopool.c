@@ -33,9 +33,9 @@ static const char *backend;
 static int
 set_up(void **state)
 {
-	static struct rig g;
+	static struct pool_rig g;
 
-	rig_open(&g, backend, 0, 0);
+	pool_rig_open(&g, backend, 0, 0);
 	*state = &g;
 	return 0;
 }
@@ -43,12 +43,12 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	rig_close(*state);
+	pool_rig_close(*state);
 	return 0;
 }
 
 static u64
-host_flushes(struct rig *g)
+host_flushes(struct pool_rig *g)
 {
 	return atomic_load(&hostfile_stats(g->file)->flushes);
 }
@@ -62,7 +62,7 @@ pattern(u8 *p, size_t n, u8 seed)
 
 /* What the file holds, past every cache of ours. */
 static void
-assert_file_holds(struct rig *g, u64 off, const u8 *bytes, u64 size_bytes)
+assert_file_holds(struct pool_rig *g, u64 off, const u8 *bytes, u64 size_bytes)
 {
 	u8 *copy = malloc(size_bytes);
 
@@ -86,13 +86,13 @@ all_zero(const u8 *p, size_t n)
 static void
 test_iopool_reads_back_what_it_wrote(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	u8 *back = g->mem + 65536;
 
 	pattern(g->mem, 65536, 3);
-	assert_int_equal(rig_do(g, IO_WRITE, 8192, 65536, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 8192, 65536, g->mem), 0);
 	assert_file_holds(g, 8192, g->mem, 65536);
-	assert_int_equal(rig_do(g, IO_READ, 8192, 65536, back), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 8192, 65536, back), 0);
 	assert_memory_equal(back, g->mem, 65536);
 }
 
@@ -105,50 +105,50 @@ test_iopool_takes_what_is_not_aligned(void **state)
 	} odd[] = {{1, 1, 0},	   {511, 3, 1},	      {4095, 4098, 3},
 		   {512, 512, 7},  {4096, 100, 4096}, {77777, 55555, 2},
 		   {100, 4096, 0}, {8192, 4096, 2}};
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	u8 *back = g->mem + 500001;
 
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
 		u8 *m = g->mem + odd[i].mem;
 
 		pattern(m, odd[i].size_bytes, (u8)(i + 1));
-		assert_int_equal(rig_do(g, IO_WRITE, odd[i].off,
-					odd[i].size_bytes, m),
+		assert_int_equal(pool_rig_do(g, IO_WRITE, odd[i].off,
+					     odd[i].size_bytes, m),
 				 0);
-		assert_int_equal(rig_do(g, IO_READ, odd[i].off,
-					odd[i].size_bytes, back),
+		assert_int_equal(pool_rig_do(g, IO_READ, odd[i].off,
+					     odd[i].size_bytes, back),
 				 0);
 		assert_memory_equal(back, m, odd[i].size_bytes);
 	}
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 }
 
 static void
 test_iopool_gathers_and_scatters_pieces(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct iovec iov[IOPOOL_IOV_MAX];
-	struct rig_req q;
+	struct pool_rig_req q;
 
 	pattern(g->mem, 512 * IOPOOL_IOV_MAX, 9);
-	rig_fill(g, &q, IO_WRITE, 4096, 512 * IOPOOL_IOV_MAX, NULL);
+	pool_rig_fill(g, &q, IO_WRITE, 4096, 512 * IOPOOL_IOV_MAX, NULL);
 	for (unsigned i = 0; i < IOPOOL_IOV_MAX; i++) /* backwards */
 		iov[i] =
 		    (struct iovec){g->mem + 512 * (u64)(IOPOOL_IOV_MAX - 1 - i),
 				   512};
 	q.io.iov = iov;
 	q.io.iov_count = IOPOOL_IOV_MAX;
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_int_equal(q.io.rc, 0);
 	assert_int_equal(q.io.moved_bytes, 512 * IOPOOL_IOV_MAX);
 	for (unsigned i = 0; i < IOPOOL_IOV_MAX; i++)
 		assert_file_holds(g, 4096 + 512 * (u64)i, iov[i].iov_base, 512);
 	q.io.op = IO_READ;
 	q.done = false;
-	memset(g->mem, 0, RIG_MEM_BYTES);
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	memset(g->mem, 0, POOL_RIG_MEM_BYTES);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_int_equal(q.io.rc, 0);
 	for (unsigned i = 0; i < IOPOOL_IOV_MAX; i++)
 		assert_file_holds(g, 4096 + 512 * (u64)i, iov[i].iov_base, 512);
@@ -157,36 +157,40 @@ test_iopool_gathers_and_scatters_pieces(void **state)
 static void
 test_iopool_moves_nothing_for_no_bytes(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
-	assert_int_equal(rig_do(g, IO_READ, 4096, 0, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_WRITE, 4096, 0, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_DISCARD, 4096, 0, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 4096, 0, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 4096, 0, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_DISCARD, 4096, 0, g->mem), 0);
 	assert_int_equal(atomic_load(&hostfile_stats(g->file)->writes), 0);
 }
 
 static void
 test_iopool_refuses_ranges_no_file_has(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
-	assert_int_equal(rig_do(g, IO_READ, INT64_MAX, 512, g->mem), -EINVAL);
-	assert_int_equal(rig_do(g, IO_WRITE, UINT64_MAX - 511, 512, g->mem),
+	assert_int_equal(pool_rig_do(g, IO_READ, INT64_MAX, 512, g->mem),
 			 -EINVAL);
-	assert_int_equal(rig_do(g, IO_ZERO, 512, UINT64_MAX, g->mem), -EINVAL);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, UINT64_MAX - 511, 512,
+				     g->mem),
+			 -EINVAL);
+	assert_int_equal(pool_rig_do(g, IO_ZERO, 512, UINT64_MAX, g->mem),
+			 -EINVAL);
 }
 
 static void
 test_iopool_tells_the_end_of_the_file(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q;
+	struct pool_rig *g = *state;
+	struct pool_rig_req q;
 
-	assert_int_equal(rig_do(g, IO_READ, RIG_FILE_BYTES, 512, g->mem),
+	assert_int_equal(pool_rig_do(g, IO_READ, POOL_RIG_FILE_BYTES, 512,
+				     g->mem),
 			 -ENODATA);
-	rig_fill(g, &q, IO_READ, RIG_FILE_BYTES - 1024, 4096, g->mem);
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_fill(g, &q, IO_READ, POOL_RIG_FILE_BYTES - 1024, 4096, g->mem);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_int_equal(q.io.rc, -ENODATA);
 	assert_int_equal(q.io.moved_bytes, 1024);
 }
@@ -195,52 +199,56 @@ test_iopool_tells_the_end_of_the_file(void **state)
 static void
 test_iopool_reads_zeros_behind_the_end_when_asked(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q;
-	u64 size_bytes = RIG_FILE_BYTES - 300;
+	struct pool_rig *g = *state;
+	struct pool_rig_req q;
+	u64 size_bytes = POOL_RIG_FILE_BYTES - 300;
 
 	assert_int_equal(hostfile_resize(g->file, size_bytes), 0);
 	pattern(g->mem, 1024, 5);
-	assert_int_equal(rig_do(g, IO_WRITE, size_bytes - 212, 212, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, size_bytes - 212, 212,
+				     g->mem),
+			 0);
 	memset(g->mem + 4096, 0xee, 8192);
-	rig_fill(g, &q, IO_READ, size_bytes - 212, 8192, g->mem + 4096);
+	pool_rig_fill(g, &q, IO_READ, size_bytes - 212, 8192, g->mem + 4096);
 	q.io.flags = IO_EOF_ZERO;
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_int_equal(q.io.rc, 0);
 	assert_memory_equal(g->mem + 4096, g->mem, 212);
 	assert_true(all_zero(g->mem + 4096 + 212, 8192 - 212));
-	assert_int_equal(rig_do(g, IO_READ, size_bytes - 212, 8192, g->mem),
+	assert_int_equal(pool_rig_do(g, IO_READ, size_bytes - 212, 8192,
+				     g->mem),
 			 -ENODATA);
 }
 
 static void
 test_iopool_grows_the_file_when_it_writes_behind_it(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
 	pattern(g->mem, 4096, 6);
-	assert_int_equal(rig_do(g, IO_WRITE, RIG_FILE_BYTES + 4096, 4096,
-				g->mem),
+	assert_int_equal(pool_rig_do(g, IO_WRITE, POOL_RIG_FILE_BYTES + 4096,
+				     4096, g->mem),
 			 0);
-	assert_int_equal(hostfile_size_bytes(g->file), RIG_FILE_BYTES + 8192);
-	assert_file_holds(g, RIG_FILE_BYTES + 4096, g->mem, 4096);
+	assert_int_equal(hostfile_size_bytes(g->file),
+			 POOL_RIG_FILE_BYTES + 8192);
+	assert_file_holds(g, POOL_RIG_FILE_BYTES + 4096, g->mem, 4096);
 }
 
 static void
 test_iopool_writes_nothing_to_a_read_only_file(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hostfile_options o = {.read_only = true, .shared = true};
 	struct hostfile *rw = g->file;
 	struct err e;
 
 	assert_int_equal(hostfile_open(&g->file, g->path, &o, &e), 0);
-	assert_int_equal(rig_do(g, IO_WRITE, 0, 512, g->mem), -EROFS);
-	assert_int_equal(rig_do(g, IO_ZERO, 0, 512, g->mem), -EROFS);
-	assert_int_equal(rig_do(g, IO_DISCARD, 0, 512, g->mem), -EROFS);
-	assert_int_equal(rig_do(g, IO_READ, 0, 512, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 512, g->mem), -EROFS);
+	assert_int_equal(pool_rig_do(g, IO_ZERO, 0, 512, g->mem), -EROFS);
+	assert_int_equal(pool_rig_do(g, IO_DISCARD, 0, 512, g->mem), -EROFS);
+	assert_int_equal(pool_rig_do(g, IO_READ, 0, 512, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 	hostfile_close(g->file);
 	g->file = rw;
 }
@@ -248,13 +256,13 @@ test_iopool_writes_nothing_to_a_read_only_file(void **state)
 static void
 test_iopool_discards_to_zeros(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
 	memset(g->mem, 0x77, 65536);
-	assert_int_equal(rig_do(g, IO_WRITE, 0, 65536, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_DISCARD, 8192, 16384, NULL), 0);
-	assert_int_equal(rig_do(g, IO_ZERO, 32768 + 100, 1000, NULL), 0);
-	assert_int_equal(rig_do(g, IO_READ, 0, 65536, g->mem + 65536), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 65536, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_DISCARD, 8192, 16384, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_ZERO, 32768 + 100, 1000, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 0, 65536, g->mem + 65536), 0);
 	memset(g->mem + 8192, 0, 16384);
 	memset(g->mem + 32768 + 100, 0, 1000);
 	assert_memory_equal(g->mem + 65536, g->mem, 65536);
@@ -264,7 +272,7 @@ test_iopool_discards_to_zeros(void **state)
 static void
 test_iopool_writes_zeros_where_the_host_cannot_zero(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hostfile_options o = {.create = true, .size_bytes = 4 << 20};
 	struct hostfile *disk = g->file;
 	struct statfs fs;
@@ -282,8 +290,10 @@ test_iopool_writes_zeros_where_the_host_cannot_zero(void **state)
 	assert_int_equal(hostfile_open(&g->file, path, &o, &e), 0);
 	memset(all, 0x55, 4 << 20);
 	assert_int_equal(hostfile_write(g->file, 0, all, 4 << 20), 0);
-	assert_int_equal(rig_do(g, IO_ZERO, 4096, 3 << 20, NULL), 0);
-	assert_int_equal(rig_do(g, IO_ZERO, (3 << 20) + 8192 + 5, 11, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_ZERO, 4096, 3 << 20, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_ZERO, (3 << 20) + 8192 + 5, 11,
+				     NULL),
+			 0);
 	assert_true(atomic_load(&hostfile_stats(g->file)->writes) >= 5);
 	memset(all + 4096, 0, 3 << 20);
 	memset(all + (3 << 20) + 8192 + 5, 0, 11);
@@ -297,36 +307,38 @@ test_iopool_writes_zeros_where_the_host_cannot_zero(void **state)
 static void
 test_iopool_pinned_memory_and_files_give_the_same(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hostfile_options o = {0};
 	struct iovec two[2] = {{g->mem, 4096}, {g->mem + 8192, 4096}};
 	u8 *other = aligned_alloc(4096, 8192);
-	struct rig_req q;
+	struct pool_rig_req q;
 	struct err e;
 	int fd;
 
 	assert_non_null(other);
-	iopool_register_memory(g->pool, g->mem + 4096, RIG_MEM_BYTES / 2);
+	iopool_register_memory(g->pool, g->mem + 4096, POOL_RIG_MEM_BYTES / 2);
 	iopool_register_file(g->pool, g->file);
 	pattern(g->mem, 65536, 11);
 	/* inside, across its beginning, outside, in two pieces */
-	assert_int_equal(rig_do(g, IO_WRITE, 4096, 8192, g->mem + 4096), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 4096, 8192, g->mem + 4096),
+			 0);
 	assert_file_holds(g, 4096, g->mem + 4096, 8192);
-	assert_int_equal(rig_do(g, IO_WRITE, 0, 8192, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 8192, g->mem), 0);
 	assert_file_holds(g, 0, g->mem, 8192);
 	pattern(other, 8192, 12);
-	assert_int_equal(rig_do(g, IO_WRITE, 65536, 8192, other), 0);
-	assert_int_equal(rig_do(g, IO_READ, 65536, 8192, g->mem + 65536), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 65536, 8192, other), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 65536, 8192, g->mem + 65536),
+			 0);
 	assert_memory_equal(g->mem + 65536, other, 8192);
-	assert_int_equal(rig_do(g, IO_WRITE, 65536 + 1, 77, other), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 65536 + 1, 77, other), 0);
 	assert_file_holds(g, 65536 + 1, other, 77);
-	rig_fill(g, &q, IO_WRITE, 131072, 8192, NULL);
+	pool_rig_fill(g, &q, IO_WRITE, 131072, 8192, NULL);
 	q.io.iov = two;
 	q.io.iov_count = 2;
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_file_holds(g, 131072 + 4096, g->mem + 8192, 4096);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 	/* Forgotten and closed, nobody has it open: a lease can be had. */
 	iopool_forget_file(g->pool, g->file);
 	hostfile_close(g->file);
@@ -335,7 +347,7 @@ test_iopool_pinned_memory_and_files_give_the_same(void **state)
 	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
 	close(fd);
 	assert_int_equal(hostfile_open(&g->file, g->path, &o, &e), 0);
-	assert_int_equal(rig_do(g, IO_READ, 4096, 8192, other), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 4096, 8192, other), 0);
 	assert_memory_equal(other, g->mem + 4096, 8192);
 	free(other);
 }
@@ -344,7 +356,7 @@ test_iopool_pinned_memory_and_files_give_the_same(void **state)
 static void
 test_iopool_serves_files_that_are_not_remembered(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hostfile_options o = {.create = true, .size_bytes = 4096};
 	struct hostfile *files[70], *own = g->file;
 	char path[300];
@@ -360,7 +372,7 @@ test_iopool_serves_files_that_are_not_remembered(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
 		g->file = files[i];
 		memset(g->mem, (int)i + 1, 4096);
-		assert_int_equal(rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
+		assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
 		g->file = files[i];
@@ -378,31 +390,32 @@ test_iopool_serves_files_that_are_not_remembered(void **state)
 static void
 test_iopool_rule14_short_transfers_become_whole(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	u64 writes;
 
-	rig_fault(g, "write:short:bytes=700");
-	rig_fault(g, "read:short:bytes=1");
+	pool_rig_fault(g, "write:short:bytes=700");
+	pool_rig_fault(g, "read:short:bytes=1");
 	pattern(g->mem, 16384, 21);
-	assert_int_equal(rig_do(g, IO_WRITE, 4096, 16384, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 4096, 16384, g->mem), 0);
 	writes = atomic_load(&hostfile_stats(g->file)->writes);
 	/* Uncached ones stay aligned: 512 of the 700. */
 	assert_int_equal(writes, hostfile_direct(g->file) ? 32 : 24);
-	assert_int_equal(rig_do(g, IO_READ, 4096, 16384, g->mem + 65536), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 4096, 16384, g->mem + 65536),
+			 0);
 	assert_memory_equal(g->mem + 65536, g->mem, 16384);
 }
 
 static void
 test_iopool_rule14_enospc_says_how_far_it_came(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q;
+	struct pool_rig *g = *state;
+	struct pool_rig_req q;
 
-	rig_fault(g, "write:short:bytes=4096:count=1");
-	rig_fault(g, "write:ENOSPC");
-	rig_fill(g, &q, IO_WRITE, 0, 16384, g->mem);
-	rig_submit(g, &q, 1);
-	rig_wait(&q, 1);
+	pool_rig_fault(g, "write:short:bytes=4096:count=1");
+	pool_rig_fault(g, "write:ENOSPC");
+	pool_rig_fill(g, &q, IO_WRITE, 0, 16384, g->mem);
+	pool_rig_submit(g, &q, 1);
+	pool_rig_wait(&q, 1);
 	assert_int_equal(q.io.rc, -ENOSPC);
 	assert_int_equal(q.io.moved_bytes, 4096);
 	assert_int_equal(atomic_load(&hostfile_stats(g->file)->errors), 1);
@@ -413,19 +426,21 @@ test_iopool_rule14_enospc_says_how_far_it_came(void **state)
 static void
 test_iopool_rule14_errors_of_the_host_are_told(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct rlimit old, low;
-	struct rig_req q[2];
+	struct pool_rig_req q[2];
 	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
 
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	low = old;
-	low.rlim_cur = 2 * RIG_FILE_BYTES;
+	low.rlim_cur = 2 * POOL_RIG_FILE_BYTES;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-	rig_fill(g, &q[0], IO_WRITE, 4 * RIG_FILE_BYTES, 4096, g->mem);
-	rig_fill(g, &q[1], IO_WRITE, 2 * RIG_FILE_BYTES - 8192, 65536, g->mem);
-	rig_submit(g, q, 2);
-	rig_wait(q, 2);
+	pool_rig_fill(g, &q[0], IO_WRITE, 4 * POOL_RIG_FILE_BYTES, 4096,
+		      g->mem);
+	pool_rig_fill(g, &q[1], IO_WRITE, 2 * POOL_RIG_FILE_BYTES - 8192, 65536,
+		      g->mem);
+	pool_rig_submit(g, q, 2);
+	pool_rig_wait(q, 2);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	signal(SIGXFSZ, handler);
 	assert_int_equal(q[0].io.rc, -EFBIG);
@@ -438,15 +453,15 @@ test_iopool_rule14_errors_of_the_host_are_told(void **state)
 static void
 test_iopool_rule11_failing_host_is_asked_once(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	int ends[2], saved = dup(g->file->fd_cached);
 
 	assert_int_equal(pipe(ends), 0);
 	assert_true(saved >= 0);
 	assert_int_equal(dup2(ends[0], g->file->fd_cached), g->file->fd_cached);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
 	assert_int_equal(dup2(saved, g->file->fd_cached), g->file->fd_cached);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EINVAL);
 	assert_int_equal(host_flushes(g), 1);
 	close(saved);
 	close(ends[0]);
@@ -456,14 +471,14 @@ test_iopool_rule11_failing_host_is_asked_once(void **state)
 static void
 test_iopool_error_with_done_has_written(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
 	pattern(g->mem, 4096, 30);
-	rig_fault(g, "write:EIO:done=1:count=1");
-	rig_fault(g, "write:EIO:count=1");
-	assert_int_equal(rig_do(g, IO_WRITE, 4096, 4096, g->mem), -EIO);
+	pool_rig_fault(g, "write:EIO:done=1:count=1");
+	pool_rig_fault(g, "write:EIO:count=1");
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 4096, 4096, g->mem), -EIO);
 	assert_file_holds(g, 4096, g->mem, 4096);
-	assert_int_equal(rig_do(g, IO_WRITE, 65536, 4096, g->mem), -EIO);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 65536, 4096, g->mem), -EIO);
 	memset(g->mem, 0, 4096);
 	assert_file_holds(g, 65536, g->mem, 4096);
 }
@@ -472,14 +487,14 @@ test_iopool_error_with_done_has_written(void **state)
 static void
 test_iopool_delay_holds_up_nobody_else(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[6];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[6];
 
-	rig_fault(g, "write:delay:ms=300:off=0-4096");
+	pool_rig_fault(g, "write:delay:ms=300:off=0-4096");
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
-	rig_wait(q, ARRAY_SIZE(q));
+		pool_rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
+	pool_rig_wait(q, ARRAY_SIZE(q));
 	for (unsigned i = 1; i < ARRAY_SIZE(q); i++) {
 		assert_int_equal(q[i].io.rc, 0);
 		assert_true(q[i].order < q[0].order);
@@ -492,20 +507,20 @@ test_iopool_delay_holds_up_nobody_else(void **state)
 static void
 test_iopool_rule7_one_flush_is_one_host_flush(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[5];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[5];
 
-	assert_int_equal(rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_WRITE, 1, 1, g->mem), 0);
-	assert_int_equal(rig_do(g, IO_DISCARD, 4096, 4096, NULL), 0);
-	assert_int_equal(rig_do(g, IO_READ, 0, 4096, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_WRITE, 1, 1, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_DISCARD, 4096, 4096, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 0, 4096, g->mem), 0);
 	assert_int_equal(host_flushes(g), 0);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 	assert_int_equal(host_flushes(g), 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_FLUSH, 0, 0, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
-	rig_wait(q, ARRAY_SIZE(q));
+		pool_rig_fill(g, &q[i], IO_FLUSH, 0, 0, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
+	pool_rig_wait(q, ARRAY_SIZE(q));
 	assert_int_equal(host_flushes(g), 1 + ARRAY_SIZE(q));
 }
 
@@ -532,52 +547,53 @@ device_flushes(const char *device)
 static void
 test_iopool_rule7_flushes_reach_the_block_device(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hostfile_options o = {0};
 	struct hostfile *file = g->file;
 	char device[64];
 	struct err e;
 	u64 before;
 
-	if (!rig_make_loop(g->path, device, sizeof(device))) {
+	if (!pool_rig_make_loop(g->path, device, sizeof(device))) {
 		printf("skip: no loop device can be made here\n");
 		skip();
 	}
 	if (hostfile_open(&g->file, device, &o, &e) != 0) {
-		rig_remove_loop(device);
+		pool_rig_remove_loop(device);
 		fail_msg("%s", e.text);
 	}
 	before = device_flushes(device);
 	for (unsigned i = 0; i < 10; i++)
-		assert_int_equal(rig_do(g, IO_WRITE, 4096 * (u64)i, 4096, NULL),
+		assert_int_equal(pool_rig_do(g, IO_WRITE, 4096 * (u64)i, 4096,
+					     NULL),
 				 0);
 	assert_int_equal(device_flushes(device), before);
 	for (unsigned i = 1; i <= 5; i++) {
-		assert_int_equal(rig_do(g, IO_WRITE, 0, 4096, NULL), 0);
-		assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+		assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 4096, NULL), 0);
+		assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 		assert_int_equal(device_flushes(device), before + i);
 	}
 	hostfile_close(g->file);
-	rig_remove_loop(device);
+	pool_rig_remove_loop(device);
 	g->file = file;
 }
 
 static void
 test_iopool_rule11_failed_flush_is_never_retried(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
-	rig_fault(g, "flush:EIO:done=1:count=1");
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
+	pool_rig_fault(g, "flush:EIO:done=1:count=1");
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
 	assert_int_equal(host_flushes(g), 1);
 	assert_int_equal(hostfile_flush_error(g->file), -EIO);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
-		assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
+		assert_int_equal(pool_rig_do(g, IO_WRITE, 0, 4096, g->mem), 0);
+		assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
 	}
 	assert_int_equal(hostfile_flush(g->file), -EIO);
 	assert_int_equal(host_flushes(g), 1); /* the host was not asked */
-	assert_int_equal(rig_do(g, IO_READ, 0, 4096, g->mem), 0);
+	assert_int_equal(pool_rig_do(g, IO_READ, 0, 4096, g->mem), 0);
 }
 
 /* Those that overlap the one that fails fail as well: the host may have told
@@ -585,16 +601,16 @@ test_iopool_rule11_failed_flush_is_never_retried(void **state)
 static void
 test_iopool_rule11_flushes_in_flight_fail_together(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[8], *good = NULL;
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[8], *good = NULL;
 	unsigned bad = 0;
 
-	rig_fault(g, "flush:delay:ms=20:count=1");
-	rig_fault(g, "flush:ENOSPC:done=1:count=1");
+	pool_rig_fault(g, "flush:delay:ms=20:count=1");
+	pool_rig_fault(g, "flush:ENOSPC:done=1:count=1");
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_FLUSH, 0, 0, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
-	rig_wait(q, ARRAY_SIZE(q));
+		pool_rig_fill(g, &q[i], IO_FLUSH, 0, 0, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
+	pool_rig_wait(q, ARRAY_SIZE(q));
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++) {
 		if (q[i].io.rc == 0)
 			good = &q[i];
@@ -613,17 +629,17 @@ test_iopool_rule11_flushes_in_flight_fail_together(void **state)
 static void
 test_iopool_rule11_one_host_flush_at_a_time(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	u64 start_ns = clock_now_ns();
-	struct rig_req q[2];
+	struct pool_rig_req q[2];
 
-	rig_fault(g, "flush:delay:ms=50:count=1");
-	rig_fill(g, &q[0], IO_FLUSH, 0, 0, NULL);
-	rig_fill(g, &q[1], IO_FLUSH, 0, 0, NULL);
-	rig_submit(g, q, 2);
+	pool_rig_fault(g, "flush:delay:ms=50:count=1");
+	pool_rig_fill(g, &q[0], IO_FLUSH, 0, 0, NULL);
+	pool_rig_fill(g, &q[1], IO_FLUSH, 0, 0, NULL);
+	pool_rig_submit(g, q, 2);
 	assert_int_equal(hostfile_flush(g->file), 0); /* waits, too */
 	assert_true(clock_now_ns() - start_ns >= 50 * NS_PER_MS);
-	rig_wait(q, 2);
+	pool_rig_wait(q, 2);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(q[i].io.rc, 0);
 		assert_true(q[i].done_ns - start_ns >= 50 * NS_PER_MS);
@@ -634,14 +650,14 @@ test_iopool_rule11_one_host_flush_at_a_time(void **state)
 static void
 test_iopool_rule12_only_forgiving_leads_out(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 
-	rig_fault(g, "flush:EIO:count=1");
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
+	pool_rig_fault(g, "flush:EIO:count=1");
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
 	fault_clear(g->faults);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), -EIO);
 	hostfile_forgive(g->file);
-	assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 	assert_int_equal(host_flushes(g), 1);
 }
 
@@ -650,23 +666,23 @@ test_iopool_rule12_only_forgiving_leads_out(void **state)
 static void
 test_iopool_rule11_odd_writes_do_not_fail_the_flush(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[16];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[16];
 
 	for (unsigned round = 0; round < 100; round++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
 			if (i % 2 == 0)
-				rig_fill(g, &q[i], IO_WRITE, 512 * (u64)i, 512,
-					 NULL);
+				pool_rig_fill(g, &q[i], IO_WRITE, 512 * (u64)i,
+					      512, NULL);
 			else
-				rig_fill(g, &q[i], IO_WRITE, 512 * (u64)i + 1,
-					 510, NULL);
+				pool_rig_fill(g, &q[i], IO_WRITE,
+					      512 * (u64)i + 1, 510, NULL);
 		memset(g->mem, (int)round, 8192);
-		rig_submit(g, q, ARRAY_SIZE(q));
-		rig_wait(q, ARRAY_SIZE(q));
+		pool_rig_submit(g, q, ARRAY_SIZE(q));
+		pool_rig_wait(q, ARRAY_SIZE(q));
 		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
 			assert_int_equal(q[i].io.rc, 0);
-		assert_int_equal(rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
+		assert_int_equal(pool_rig_do(g, IO_FLUSH, 0, 0, NULL), 0);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
 		assert_file_holds(g, q[i].io.off, g->mem, q[i].io.size_bytes);
@@ -677,24 +693,24 @@ test_iopool_rule11_odd_writes_do_not_fail_the_flush(void **state)
 static void
 test_iopool_calls_done_on_its_own_thread(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q;
+	struct pool_rig *g = *state;
+	struct pool_rig_req q;
 	enum io_op ops[] = {IO_CALL, IO_WRITE, IO_FLUSH};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
-		rig_fill(g, &q, ops[i], 0, 512, NULL);
+		pool_rig_fill(g, &q, ops[i], 0, 512, NULL);
 		if (ops[i] == IO_CALL)
 			q.io.file = NULL;
-		rig_submit(g, &q, 1);
-		rig_wait(&q, 1);
+		pool_rig_submit(g, &q, 1);
+		pool_rig_wait(&q, 1);
 		assert_int_equal(q.io.rc, 0);
 		assert_false(pthread_equal(q.ran_on, pthread_self()));
 	}
 }
 
 struct chain {
-	struct rig_req q;
-	struct rig *g;
+	struct pool_rig_req q;
+	struct pool_rig *g;
 	void (*then)(struct ioreq *r);
 	unsigned steps;
 	pthread_t ran_on;
@@ -720,14 +736,14 @@ next_of_chain(struct ioreq *r)
 static void
 test_iopool_done_may_submit(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct chain c = {.g = g};
 
-	rig_fill(g, &c.q, IO_WRITE, 0, 4096, NULL);
+	pool_rig_fill(g, &c.q, IO_WRITE, 0, 4096, NULL);
 	c.then = c.q.io.done;
 	c.q.io.done = next_of_chain;
-	rig_submit(g, &c.q, 1);
-	rig_wait(&c.q, 1);
+	pool_rig_submit(g, &c.q, 1);
+	pool_rig_wait(&c.q, 1);
 	assert_int_equal(c.steps, 100);
 	assert_int_equal(host_flushes(g), 50);
 	/* No other thread was needed. */
@@ -737,18 +753,18 @@ test_iopool_done_may_submit(void **state)
 static void
 test_iopool_more_requests_than_fit_wait_in_line(void **state)
 {
-	struct rig *g = *state;
-	static struct rig_req q[256];
+	struct pool_rig *g = *state;
+	static struct pool_rig_req q[256];
 	struct iopool_stats st;
 
-	rig_close(g);
-	rig_open(g, backend, 4, 4);
-	pattern(g->mem, RIG_MEM_BYTES, 44);
+	pool_rig_close(g);
+	pool_rig_open(g, backend, 4, 4);
+	pattern(g->mem, POOL_RIG_MEM_BYTES, 44);
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
-	rig_wait(q, ARRAY_SIZE(q));
-	assert_file_holds(g, 0, g->mem, RIG_MEM_BYTES);
+		pool_rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
+	pool_rig_wait(q, ARRAY_SIZE(q));
+	assert_file_holds(g, 0, g->mem, POOL_RIG_MEM_BYTES);
 	iopool_drain(g->pool);
 	iopool_stats(g->pool, &st);
 	assert_int_equal(st.submitted, ARRAY_SIZE(q));
@@ -761,19 +777,19 @@ test_iopool_more_requests_than_fit_wait_in_line(void **state)
 static void
 test_iopool_cancels_what_waits_in_line(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[4];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[4];
 
-	rig_close(g);
-	rig_open(g, backend, 1, 1);
+	pool_rig_close(g);
+	pool_rig_open(g, backend, 1, 1);
 	memset(g->mem, 0x99, 16384);
-	rig_fault(g, "write:delay:ms=300:count=1");
+	pool_rig_fault(g, "write:delay:ms=300:count=1");
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
+		pool_rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
 	iopool_cancel(g->pool, &q[2].io);
 	iopool_cancel(g->pool, &q[2].io);
-	rig_wait(q, ARRAY_SIZE(q));
+	pool_rig_wait(q, ARRAY_SIZE(q));
 	assert_int_equal(q[0].io.rc, 0);
 	assert_int_equal(q[1].io.rc, 0);
 	assert_int_equal(q[2].io.rc, -ECANCELED);
@@ -788,34 +804,34 @@ test_iopool_cancels_what_waits_in_line(void **state)
 static void
 test_iopool_cancel_leaves_what_has_begun(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[2];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[2];
 
-	rig_close(g);
-	rig_open(g, backend, 2, 2);
-	rig_fault(g, "write:delay:ms=50:off=0-4096");
-	rig_fill(g, &q[0], IO_WRITE, 0, 4096, NULL);
-	rig_fill(g, &q[1], IO_WRITE, 4096, 4096, NULL);
-	rig_submit(g, q, 2);
-	rig_wait(&q[1], 1); /* taken later than q[0] */
+	pool_rig_close(g);
+	pool_rig_open(g, backend, 2, 2);
+	pool_rig_fault(g, "write:delay:ms=50:off=0-4096");
+	pool_rig_fill(g, &q[0], IO_WRITE, 0, 4096, NULL);
+	pool_rig_fill(g, &q[1], IO_WRITE, 4096, 4096, NULL);
+	pool_rig_submit(g, q, 2);
+	pool_rig_wait(&q[1], 1); /* taken later than q[0] */
 	iopool_cancel(g->pool, &q[0].io);
-	rig_wait(q, 2);
+	pool_rig_wait(q, 2);
 	assert_int_equal(q[0].io.rc, 0);
 }
 
 static void
 test_iopool_drain_waits_for_all_before_it(void **state)
 {
-	struct rig *g = *state;
-	struct rig_req q[20];
+	struct pool_rig *g = *state;
+	struct pool_rig_req q[20];
 
-	rig_fault(g, "write:delay:ms=30:prob=0.5:seed=7");
+	pool_rig_fault(g, "write:delay:ms=30:prob=0.5:seed=7");
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
-	rig_submit(g, q, ARRAY_SIZE(q));
+		pool_rig_fill(g, &q[i], IO_WRITE, 4096 * (u64)i, 4096, NULL);
+	pool_rig_submit(g, q, ARRAY_SIZE(q));
 	iopool_drain(g->pool);
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		assert_true(rig_is_done(&q[i]));
+		assert_true(pool_rig_is_done(&q[i]));
 	iopool_drain(g->pool);
 }
 
@@ -835,27 +851,27 @@ again(struct ioreq *r)
 static void
 test_iopool_drain_does_not_wait_for_what_comes_later(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct chain c[3];
 
 	atomic_store(&go_on, true);
 	for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
 		c[i].g = g;
-		rig_fill(g, &c[i].q, IO_READ, 0, 512, NULL);
+		pool_rig_fill(g, &c[i].q, IO_READ, 0, 512, NULL);
 		c[i].then = c[i].q.io.done;
 		c[i].q.io.done = again;
-		rig_submit(g, &c[i].q, 1);
+		pool_rig_submit(g, &c[i].q, 1);
 	}
 	for (unsigned i = 0; i < 20; i++)
 		iopool_drain(g->pool);
 	atomic_store(&go_on, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(c); i++)
-		rig_wait(&c[i].q, 1);
+		pool_rig_wait(&c[i].q, 1);
 	iopool_drain(g->pool);
 }
 
 struct hammer {
-	struct rig *g;
+	struct pool_rig *g;
 	unsigned n;
 	int bad;
 };
@@ -864,18 +880,19 @@ static void *
 hammer(void *arg)
 {
 	struct hammer *h = arg;
-	struct rig_req q[8];
+	struct pool_rig_req q[8];
 	u64 base = h->n * 65536;
 
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-			rig_fill(h->g, &q[i], i == 7 ? IO_FLUSH : IO_WRITE,
-				 base + 4096 * (u64)i, i == 7 ? 0 : 4096, NULL);
+			pool_rig_fill(h->g, &q[i], i == 7 ? IO_FLUSH : IO_WRITE,
+				      base + 4096 * (u64)i, i == 7 ? 0 : 4096,
+				      NULL);
 		memset(h->g->mem + base, (int)(round + h->n), 32768);
-		rig_submit(h->g, q, ARRAY_SIZE(q));
+		pool_rig_submit(h->g, q, ARRAY_SIZE(q));
 		if (round % 8 == 0)
 			iopool_drain(h->g->pool);
-		rig_wait(q, ARRAY_SIZE(q));
+		pool_rig_wait(q, ARRAY_SIZE(q));
 		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
 			h->bad |= q[i].io.rc;
 	}
@@ -885,7 +902,7 @@ hammer(void *arg)
 static void
 test_iopool_takes_requests_from_many_threads(void **state)
 {
-	struct rig *g = *state;
+	struct pool_rig *g = *state;
 	struct hammer h[4];
 	pthread_t ids[4];
 
@@ -1047,33 +1064,33 @@ say(const char *text)
 static int
 load(void)
 {
-	struct rig_req q[20];
-	struct rig g;
+	struct pool_rig_req q[20];
+	struct pool_rig g;
 	int bad = 0;
 
-	rig_open(&g, backend, 8, 4);
-	iopool_register_memory(g.pool, g.mem, RIG_MEM_BYTES);
+	pool_rig_open(&g, backend, 8, 4);
+	iopool_register_memory(g.pool, g.mem, POOL_RIG_MEM_BYTES);
 	iopool_register_file(g.pool, g.file);
-	bad |= rig_do(&g, IO_WRITE, 0, RIG_MEM_BYTES, g.mem);
+	bad |= pool_rig_do(&g, IO_WRITE, 0, POOL_RIG_MEM_BYTES, g.mem);
 	say("--- begin\n");
 	for (unsigned round = 0; round < LOAD_ROUNDS; round++) {
 		for (unsigned i = 0; i < 16; i++)
-			rig_fill(&g, &q[i], IO_WRITE, 8192 * (u64)i,
-				 i % 8 == 7 ? 777 : 4096, NULL);
-		rig_fill(&g, &q[16], IO_READ, 262144, 65536, NULL);
-		rig_fill(&g, &q[17], IO_DISCARD, 524288, 65536, NULL);
-		rig_fill(&g, &q[18], IO_ZERO, 655360, 65536, NULL);
-		rig_fill(&g, &q[19], IO_CALL, 0, 0, NULL);
-		rig_submit(&g, q, ARRAY_SIZE(q));
-		rig_wait(q, ARRAY_SIZE(q));
+			pool_rig_fill(&g, &q[i], IO_WRITE, 8192 * (u64)i,
+				      i % 8 == 7 ? 777 : 4096, NULL);
+		pool_rig_fill(&g, &q[16], IO_READ, 262144, 65536, NULL);
+		pool_rig_fill(&g, &q[17], IO_DISCARD, 524288, 65536, NULL);
+		pool_rig_fill(&g, &q[18], IO_ZERO, 655360, 65536, NULL);
+		pool_rig_fill(&g, &q[19], IO_CALL, 0, 0, NULL);
+		pool_rig_submit(&g, q, ARRAY_SIZE(q));
+		pool_rig_wait(q, ARRAY_SIZE(q));
 		for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
 			bad |= q[i].io.rc;
-		bad |= rig_do(&g, IO_FLUSH, 0, 0, NULL);
+		bad |= pool_rig_do(&g, IO_FLUSH, 0, 0, NULL);
 	}
 	say("--- end\n");
 	bad |= host_flushes(&g) != LOAD_ROUNDS;
 	iopool_forget_file(g.pool, g.file);
-	rig_close(&g);
+	pool_rig_close(&g);
 	return bad != 0;
 }
 
@@ -1089,14 +1106,14 @@ main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "load") == 0) {
 		backend = argv[2];
-		return rig_has(backend) ? load() : 77;
+		return pool_rig_has(backend) ? load() : 77;
 	}
 	bad = cmocka_run_group_tests_name("iopool", choosing, NULL, NULL);
 	backend = "threads";
 	bad |=
 	    cmocka_run_group_tests_name("iopool-threads", on_both, NULL, NULL);
 	backend = "uring";
-	if (rig_has(backend))
+	if (pool_rig_has(backend))
 		bad |= cmocka_run_group_tests_name("iopool-uring", on_both,
 						   NULL, NULL);
 	return bad;

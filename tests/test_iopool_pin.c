@@ -33,20 +33,20 @@ static void
 test_iopool_forgets_memory_that_is_unmapped(void **state)
 {
 	static const char *const backends[] = {"threads", "uring"};
-	struct rig g;
+	struct pool_rig g;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		u8 *memory, *again;
 
-		if (!rig_has(backends[i]))
+		if (!pool_rig_has(backends[i]))
 			continue;
 		memory = map_at(NULL);
-		rig_open(&g, backends[i], 8, 2);
+		pool_rig_open(&g, backends[i], 8, 2);
 		memset(g.mem, 'x', BYTES);
-		assert_int_equal(rig_do(&g, IO_WRITE, 0, BYTES, g.mem), 0);
+		assert_int_equal(pool_rig_do(&g, IO_WRITE, 0, BYTES, g.mem), 0);
 		iopool_register_memory(g.pool, memory, BYTES);
-		assert_int_equal(rig_do(&g, IO_READ, 0, BYTES, memory), 0);
+		assert_int_equal(pool_rig_do(&g, IO_READ, 0, BYTES, memory), 0);
 		assert_memory_equal(memory, g.mem, BYTES);
 		iopool_forget_memory(g.pool, g.mem); /* not pinned */
 		iopool_forget_memory(g.pool, memory);
@@ -54,11 +54,11 @@ test_iopool_forgets_memory_that_is_unmapped(void **state)
 		again = map_at(memory);
 		assert_ptr_equal(again, memory);
 		iopool_register_memory(g.pool, again, BYTES);
-		assert_int_equal(rig_do(&g, IO_READ, 0, BYTES, again), 0);
+		assert_int_equal(pool_rig_do(&g, IO_READ, 0, BYTES, again), 0);
 		assert_memory_equal(again, g.mem, BYTES);
 		iopool_forget_memory(g.pool, again);
 		munmap(again, BYTES);
-		rig_close(&g);
+		pool_rig_close(&g);
 	}
 }
 
