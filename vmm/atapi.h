@@ -83,7 +83,7 @@ struct atapi {
 	struct disk_req req;
 	struct iovec iov;
 	u8 reply[ATAPI_REPLY_BYTES]; /* what is no data of the disc */
-	u8 buffer[ATAPI_BUFFER_BYTES] __attribute__((aligned(4096)));
+	u8 buffer[ATAPI_BUFFER_BYTES];
 };
 
 extern const struct ide_packet_ops atapi_packet_ops;
