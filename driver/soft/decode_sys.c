@@ -134,7 +134,7 @@ emit_mov_special(struct emitter *e)
 	} else if (is_class(s, ZYDIS_REGCLASS_CONTROL)) {
 		emit_helper(e, sys_mov_from_cr, false);
 	} else if (is_class(d, ZYDIS_REGCLASS_DEBUG)) {
-		emit_helper(e, sys_mov_to_dr, false);
+		emit_helper(e, sys_mov_to_dr, true);
 	} else if (is_class(s, ZYDIS_REGCLASS_DEBUG)) {
 		emit_helper(e, sys_mov_from_dr, false);
 	} else {

@@ -167,6 +167,7 @@ tlb_init(struct soft *c)
 		entry_clear(&c->tlbs[0][i]);
 		entry_clear(&c->tlbs[1][i]);
 		entry_clear(&c->tlb_none[i]);
+		entry_clear(&c->tlb_watch[i]);
 	}
 	memset(c->tlb_log, 0, sizeof(*c->tlb_log));
 	for (unsigned u = 0; u < 2; u++)
@@ -585,6 +586,8 @@ mem_slow(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc)
 		soft_raise_error(c, EXC_AC, 0);
 		return NULL;
 	}
+	if (unlikely(c->tlb == c->tlb_watch) && !(acc & ACC_SYS))
+		sys_watch(c, lin, size_bytes, acc);
 	if (!crosses && c->tlb != c->tlb_none) {
 		p = victim_take(c, lin, acc, acc_user(c, acc));
 		if (p)

@@ -250,23 +250,55 @@ between(struct soft_vm *v)
 static bool
 wants_step(const struct soft *c)
 {
-	return (c->rflags & FL_TF) ||
+	return (c->rflags & FL_TF) || (c->dr[7] & DR7_ENABLES) ||
 	       (c->int_shadow &&
 		(c->irq_pending || c->irq_window || c->nmi_pending));
 }
 
-/* After an instruction that began with TF set. */
+/* #DB with these bits for DR6. */
 static bool
-trap_step(struct soft *c)
+debug_event(struct soft *c, u32 bits)
 {
-	c->dr[6] |= BIT(14);
-	soft_raise(c, EXC_DB);
+	c->exc =
+	    (struct soft_exc){.valid = true, .vector = EXC_DB, .error = bits};
 	return deliver(c);
+}
+
+/* The trap that is due after an instruction. trap: it was to be stepped. */
+static u32
+trap_bits(struct soft *c, bool trap)
+{
+	u32 bits = c->watch_hit;
+
+	if (c->trap_rule == TRAP_HELD)
+		return 0;
+	c->watch_hit = 0;
+	if (c->trap_rule == TRAP_BY_NEW_TF)
+		trap = c->rflags & FL_TF;
+	return bits | (trap ? DR6_BS : 0);
+}
+
+/* Time that no instruction count tells of. */
+static void
+spend(struct soft *c)
+{
+	c->budget -= 1000;
+	c->budget_given -= 1000;
+}
+
+/* False: the deadline is here. */
+static bool
+in_time(struct soft_vm *v)
+{
+	if (v->c.budget > 0 || budget_give(v))
+		return true;
+	exit_with(&v->c, HV_EXIT_KICK);
+	return false;
 }
 
 /* What happened, once the handlers have left. False: leave run(). */
 static bool
-left(struct soft_vm *v, bool stepped)
+left(struct soft_vm *v, u32 trap)
 {
 	struct soft *c = &v->c;
 	enum leave why = c->leave;
@@ -275,14 +307,13 @@ left(struct soft_vm *v, bool stepped)
 	switch (why) {
 	case LEAVE_JUMP:
 		c->ip = c->next_ip;
-		return stepped ? trap_step(c) : true;
+		return trap ? debug_event(c, trap) : true;
 	case LEAVE_FAULT:
 		return deliver(c);
 	case LEAVE_REPEAT:
 		/* The clock matters to a long REP, too. */
-		c->budget -= 1000;
-		c->budget_given -= 1000;
-		return stepped ? trap_step(c) : true;
+		spend(c);
+		return trap ? debug_event(c, trap) : true;
 	case LEAVE_RETRY:
 		v->answer_due = true;
 		v->asked = c->x;
@@ -291,8 +322,8 @@ left(struct soft_vm *v, bool stepped)
 		c->ip = c->next_ip;
 		/* Not STI: HLT, a port, MMIO. An older shadow is over. */
 		c->int_shadow = false;
-		if (stepped && !trap_step(c))
-			return false;
+		if (trap)
+			debug_event(c, trap);
 		return false;
 	default:
 		assert(!"a handler left without a reason");
@@ -348,7 +379,8 @@ static bool
 turn(struct soft_vm *v, bool answered)
 {
 	struct soft *c = &v->c;
-	bool trap = c->rflags & FL_TF, alone;
+	bool watch = c->dr[7] & DR7_ENABLES, trap = c->rflags & FL_TF, alone;
+	u32 bits;
 
 	/* An answered instruction runs before anything else. */
 	if (!answered) {
@@ -359,27 +391,28 @@ turn(struct soft_vm *v, bool answered)
 		if (!between(v))
 			return false;
 		trap = c->rflags & FL_TF;
+		if (unlikely(watch) && !(c->rflags & FL_RF)) {
+			bits = sys_breaks_at(c, ip_to_lin(c, c->ip));
+			if (bits) {
+				spend(c);
+				return debug_event(c, bits) && in_time(v);
+			}
+		}
 	}
 	alone = wants_step(c);
 	c->tlb = (c->rflags & FL_AC) && (c->cr0 & CR0_AM) && c->cpl == 3
 		     ? c->tlb_none
-		     : c->tlbs[c->cpl == 3];
+		 : unlikely(watch) ? c->tlb_watch
+				   : c->tlbs[c->cpl == 3];
 	c->int_shadow = false;
 	c->rflags &= ~FL_RF;
 	if (alone)
 		dispatch_one(c);
 	else
 		dispatch(c, ip_to_lin(c, c->ip));
-	if (c->trap_rule != TRAP_BY_OLD_TF)
-		trap = c->trap_rule == TRAP_BY_NEW_TF && (c->rflags & FL_TF);
+	bits = trap_bits(c, trap);
 	c->trap_rule = TRAP_BY_OLD_TF;
-	if (!left(v, trap))
-		return false;
-	if (c->budget <= 0 && !budget_give(v)) {
-		exit_with(c, HV_EXIT_KICK);
-		return false;
-	}
-	return true;
+	return left(v, bits) && in_time(v);
 }
 
 static void
@@ -683,6 +716,7 @@ soft_state_set(struct hv *hv, const struct cpu_state *s)
 	c->int_shadow = s->int_shadow;
 	c->nmi_masked = s->nmi_masked;
 	c->nmi_pending = s->nmi_pending;
+	c->watch_hit = 0;
 	take_event(c, s);
 	memcpy(c->fx, s->fx, sizeof(c->fx));
 	fpu_load(c);

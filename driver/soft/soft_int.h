@@ -289,6 +289,7 @@ struct soft {
 	struct cpu_msrs msr;
 	u8 cpl;
 	bool halted, int_shadow, nmi_masked, nmi_pending;
+	u8 watch_hit;	  /* breakpoints 0..3 that an access just met */
 	u8 trap_rule;	  /* enum trap_rule, of the instruction that just ran */
 	bool irq_pending; /* interrupt() accepted irq_vector */
 	u8 irq_vector;
@@ -325,6 +326,8 @@ struct soft {
 	/* Always empty: in use while alignment is checked (RFLAGS.AC at CPL 3),
 	 * so that every access comes to mem_slow(). */
 	struct tlbe tlb_none[TLB_SIZE];
+	/* Always empty: in use while a breakpoint register is enabled. */
+	struct tlbe tlb_watch[TLB_SIZE];
 	struct tlb_log *tlb_log;
 
 	/* code */
@@ -594,6 +597,13 @@ bool sys_set_cr0(struct soft *c, u64 v);
 bool sys_set_cr3(struct soft *c, u64 v);
 bool sys_set_cr4(struct soft *c, u64 v);
 bool sys_set_efer(struct soft *c, u64 v);
+
+/* sys_debug.c: DR0..DR3 while one of them is enabled in DR7. */
+#define DR7_ENABLES 0xffu
+/* Notes in watch_hit what a data access meets. */
+void sys_watch(struct soft *c, u64 lin, unsigned size_bytes, unsigned acc);
+/* The instruction breakpoints at lin, as bits of DR6. */
+unsigned sys_breaks_at(const struct soft *c, u64 lin);
 
 u64 soft_tsc(struct soft *c);
 

@@ -256,7 +256,7 @@ check_dr(struct soft *c, const struct insn *in, unsigned *n)
 	return HELPER_NEXT;
 }
 
-/* Breakpoint addresses are kept but never matched (docs/quirks.md). */
+/* What DR7 enables counts from the next instruction on. */
 enum helper_result
 sys_mov_to_dr(struct soft *c, const struct insn *in)
 {
@@ -274,7 +274,7 @@ sys_mov_to_dr(struct soft *c, const struct insn *in)
 	else if (n == 7)
 		v = (v & DR7_WRITABLE) | DR7_ONES;
 	c->dr[n] = v;
-	return HELPER_NEXT;
+	return HELPER_JUMP;
 }
 
 enum helper_result

@@ -12,7 +12,6 @@
  *                       the trap after a single step
  */
 
-#define DR6_BS BIT(14)
 #define DR7_GD BIT(13)
 
 /* A gate of the IDT in long mode, SDM 3A figure 6-8. */

@@ -4,7 +4,8 @@
  * What:    descriptors and segments (sys_seg.c), far transfers (sys_far.c),
  *          event delivery (sys_event.c), control and debug registers
  *          (sys_cr.c), model-specific registers (sys_msr.c), ports
- *          (sys_io.c), flags and the rest (sys_misc.c); and the prototypes of
+ *          (sys_io.c), breakpoints (sys_debug.c), flags and the rest
+ *          (sys_misc.c); and the prototypes of
  *          every insn helper that decode_sys.c names.
  * Model:   AMD APM 2 ch.3, 4, 6, 8; APM 3; Intel SDM 3A ch.2, 3, 5, 6. Where
  *          the two vendors differ the part is an AMD one (driver/cpuid.h):
@@ -34,6 +35,9 @@
 /* Selectors, SDM 3A figure 3-6. */
 #define SEL_RPL 3u
 #define SEL_TI	4u
+
+/* Bits of DR6 */
+#define DR6_BS BIT(14)
 
 /* Bits of ATTR_TYPE for code and data, SDM 3A table 3-1. */
 #define ATTR_ACCESSED	 BIT(0)
