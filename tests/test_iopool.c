@@ -548,15 +548,16 @@ test_iopool_rule7_flushes_reach_the_block_device(void **state)
 	char device[64];
 	struct err e;
 	u64 before;
+	int rc;
 
 	if (!pool_rig_make_loop(g->path, device, sizeof(device))) {
 		printf("skip: no loop device can be made here\n");
 		skip();
 	}
-	if (hostfile_open(&g->file, device, &o, &e) != 0) {
-		pool_rig_remove_loop(device);
+	rc = hostfile_open(&g->file, device, &o, &e);
+	pool_rig_remove_loop(device); /* goes when it is closed */
+	if (rc != 0)
 		fail_msg("%s", e.text);
-	}
 	before = device_flushes(device);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(pool_rig_do(g, IO_WRITE, 4096 * (u64)i, 4096,
@@ -569,7 +570,6 @@ test_iopool_rule7_flushes_reach_the_block_device(void **state)
 		assert_int_equal(device_flushes(device), before + i);
 	}
 	hostfile_close(g->file);
-	pool_rig_remove_loop(device);
 	g->file = file;
 }
 
