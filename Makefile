@@ -32,7 +32,7 @@ $(foreach f,$(wildcard driver/soft/ops_*.c),$(eval CFLAGS_$f := \
 ALL_CFLAGS = -std=gnu11 -pthread $(WARN) $(CFLAGS_$(MODE)) $(CFLAGS)
 COMPILE = $(CC) $(ALL_CFLAGS) $(CFLAGS_$<) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
-LIBS := -lZydis -ljansson -luring -lpthread
+LIBS := -lZydis -ljansson -luring -llz4 -lpthread
 say = $(if $V,,@printf '  %-5s %s\n' $1 $@;)
 
 LIB_SRC := $(wildcard $(foreach d,base driver driver/soft vmm savestate cache \
