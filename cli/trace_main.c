@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* trace - reads what `spindle run --trace` wrote
+/* trace_main - reads what `spindle run --trace` wrote
  *
  * Shows for each FLUSH of the guest the flush of the host behind it, or the
  * story of one request. A guest's flush may share a host flush with another
