@@ -6,7 +6,7 @@
 
 /* A device that remembers its accesses and answers port numbers. */
 struct echo {
-	unsigned reads, writes;
+	unsigned reads, writes, strings;
 	u16 port[16];
 	unsigned size_bytes[16];
 	u32 value[16];
@@ -173,6 +173,58 @@ test_pio_exit_walks_the_items_of_a_string(void **state)
 	}
 }
 
+/* Takes three items at a time, twice. */
+static u32
+echo_string(void *ctx, u16 port, unsigned size_bytes, bool write, u8 *data,
+	    u32 count)
+{
+	struct echo *d = ctx;
+	u32 n = MIN(3U, count);
+
+	assert_int_equal(port, 0x1f0);
+	assert_int_equal(size_bytes, 2);
+	if (d->strings == 2)
+		return 0;
+	d->strings++;
+	if (!write)
+		memset(data, 0xa0 + (int)d->strings, (size_t)n * 2);
+	return n;
+}
+
+static void
+test_pio_exit_gives_a_string_in_pieces(void **state)
+{
+	static const u8 want[16] = {0xa1, 0xa1, 0xa1, 0xa1, 0xa1, 0xa1,
+				    0xa2, 0xa2, 0xa2, 0xa2, 0xa2, 0xa2,
+				    0xf0, 0xf1, 0xf0, 0xf1};
+	struct pio_region r = {.port = 0x1f0,
+			       .count = 2,
+			       .width_bytes = 2,
+			       .read = echo_read,
+			       .write = echo_write,
+			       .dev = &dev,
+			       .string = echo_string};
+	u8 bytes[16];
+	struct vm_exit x = {.kind = HV_EXIT_IO};
+
+	(void)state;
+	assert_int_equal(pio_add(&pio, &r), 0);
+	x.io.port = 0x1f0;
+	x.io.size_bytes = 2;
+	x.io.count = 8;
+	x.io.data = bytes;
+	pio_exit(&pio, &x);
+	assert_memory_equal(bytes, want, sizeof(want));
+	assert_int_equal(dev.reads, 2);
+	/* a single access is no string */
+	dev.strings = 0;
+	x.io.count = 1;
+	x.io.write = true;
+	pio_exit(&pio, &x);
+	assert_int_equal(dev.strings, 0);
+	assert_int_equal(dev.writes, 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, setup)
 
 int
@@ -186,6 +238,7 @@ main(void)
 	    CASE(test_pio_says_when_the_table_is_full),
 	    CASE(test_pio_ends_at_the_last_port),
 	    CASE(test_pio_exit_walks_the_items_of_a_string),
+	    CASE(test_pio_exit_gives_a_string_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
