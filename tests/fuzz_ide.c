@@ -7,7 +7,7 @@
  * before, and the disk still says who it is.
  *
  * The channels: two disks; a packet device that does what its packets say, and
- * a disk that cannot be written to.
+ * a CD drive.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cache/iopool.h"
+#include "vmm/atapi.h"
 #include "vmm/ide_int.h"
 #include "vmm/piix4.h"
 
@@ -35,6 +36,7 @@ static struct ram ram;
 static struct iopool *pool;
 static struct disk *disk[IDE_DRIVES];
 static struct ide *ide;
+static struct atapi cd;
 static sem_t woken;
 
 /* The rest of the script. */
@@ -201,7 +203,8 @@ open_all(void)
 				 .timers = &timers,
 				 .pio = &pio,
 				 .pci = &pci,
-				 .packet[2] = {&ops, &device}};
+				 .packet[2] = {&ops, &device},
+				 .packet[3] = {&atapi_packet_ops, &cd}};
 	struct err e = {""};
 
 	vclock_init(&vclock, 0);
@@ -214,7 +217,8 @@ open_all(void)
 	open_disk(0, false, DISK_WRITEBACK);
 	open_disk(1, false, DISK_NONE);
 	open_disk(3, true, DISK_WRITEBACK);
-	memcpy(cfg.disk, disk, sizeof(disk));
+	memcpy(cfg.disk, disk, 2 * sizeof(disk[0]));
+	atapi_init(&cd, "fuzz");
 	must(ide_open(&ide, &cfg, &e), e.text);
 }
 
@@ -408,6 +412,17 @@ step(void)
 	}
 }
 
+/* The CD drive as it was at first, with its disc and the door closed. */
+static void
+load_disc(void)
+{
+	struct ide_drive *d = cd.drive;
+
+	atapi_init(&cd, "fuzz");
+	cd.drive = d;
+	atapi_first_medium(&cd, disk[3]);
+}
+
 /* SRST, and IDENTIFY as the first command afterwards. */
 static void
 recover(void)
@@ -435,6 +450,7 @@ LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	if (ide == NULL)
 		open_all();
+	load_disc();
 	script = data;
 	script_end = data + size;
 	ide->delay_ns = byte() & 1 ? 1000 : 0;
