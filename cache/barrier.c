@@ -18,7 +18,10 @@
 bool
 cache_recovers(const struct wcache *w)
 {
-	return w->store->ops->recover != NULL && !w->lost;
+	struct store *s = w->store;
+
+	return s->ops->recover != NULL && !w->lost &&
+	       (s->ops->may_recover == NULL || s->ops->may_recover(s));
 }
 
 /* Is there nothing that a flush would do? */

@@ -32,6 +32,8 @@ fill_block(struct wcache *w, struct wio *io, u64 key, bool cheap)
 	assert(b == NULL || (!b->busy && b->shadow == NONE));
 	s->busy = BUSY_FILL;
 	s->busy_mask = block_mask(w, key);
+	if (cheap)
+		s->flags |= BLOCK_AHEAD;
 	if (b == NULL) {
 		extent_insert(w, key, s);
 		block_settle(w, s);
@@ -239,6 +241,10 @@ here(struct wcache *w, const struct wcache_req *r, u64 count, const u8 **data)
 		*data = block_data(w, b) + first * SECTOR_BYTES;
 	}
 	if (n != 0) {
+		if (b->flags & BLOCK_AHEAD) {
+			b->flags &= (u8)~BLOCK_AHEAD;
+			STAT_ADD(w->stats.readahead_hits, 1);
+		}
 		/* Small pieces of one block in a row are one use of it. */
 		if (first == 0 || b->freq == 0)
 			b->freq = (u8)MIN(b->freq + 1, 3);

@@ -61,6 +61,8 @@ struct store_ops {
 	 * again, to new places, and is done (disk-rules 12). 0: flushes work
 	 * again. NULL: the store has no new places, it stays failed. */
 	int (*recover)(struct store *s);
+	/* Is recover() worth the rewriting now? NULL: always. Any thread. */
+	bool (*may_recover)(struct store *s);
 };
 
 struct store {

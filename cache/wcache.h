@@ -113,7 +113,8 @@ bool wcache_is_on(const struct wcache *w);
 bool wcache_is_dirty(struct wcache *w);
 
 struct wcache_stats {
-	_Atomic u64 read_hits, read_misses, readahead_sectors, readahead_hits;
+	_Atomic u64 read_hits, read_misses;
+	_Atomic u64 readahead_sectors, readahead_hits; /* hits: blocks */
 	_Atomic u64 writes, write_sectors, writebacks, writeback_sectors;
 	_Atomic u64 flushes, store_flushes; /* asked for, passed on */
 	_Atomic u64 stalls;		    /* writers that had to wait */

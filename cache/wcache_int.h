@@ -105,6 +105,7 @@ enum busy { BUSY_NO, BUSY_WRITE, BUSY_FILL };
 #define BLOCK_ALONE    BIT(2) /* was in a run that failed: goes alone */
 #define BLOCK_SEEN     BIT(3) /* was in MAIN or SMALL before */
 #define BLOCK_WAS_MAIN BIT(4)
+#define BLOCK_AHEAD    BIT(5) /* was read ahead, and not used since */
 
 #define COUNT_DIRTY    BIT(0)
 #define COUNT_HELD     BIT(1)

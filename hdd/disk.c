@@ -209,6 +209,8 @@ disk_retry(struct disk *d)
 
 	list_init(&held);
 	list_move_all(&held, &d->held);
+	if (!list_empty(&held))
+		raw_go_on(d->raw);
 	while (!list_empty(&held)) {
 		struct disk_req *r =
 		    LIST_ENTRY(list_pop(&held), struct disk_req, link);

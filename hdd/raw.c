@@ -11,6 +11,7 @@
 struct raw {
 	struct store store;
 	struct hostfile *file;
+	atomic_bool may_recover; /* [atomic] by itself */
 };
 
 static const enum io_op io_ops[] = {
@@ -72,7 +73,36 @@ raw_submit(struct store *s, struct store_req *const *reqs, unsigned count)
 	}
 }
 
-static const struct store_ops raw_ops = {.submit = raw_submit};
+static bool
+raw_may_recover(struct store *s)
+{
+	struct raw *raw = CONTAINER_OF(s, struct raw, store);
+
+	return atomic_load(&raw->may_recover);
+}
+
+/* The cache has written all that is suspect once more. */
+static int
+raw_recover(struct store *s)
+{
+	struct raw *raw = CONTAINER_OF(s, struct raw, store);
+
+	if (!atomic_exchange(&raw->may_recover, false))
+		return hostfile_flush_error(raw->file);
+	hostfile_forgive(raw->file);
+	return 0;
+}
+
+void
+raw_go_on(struct raw *raw)
+{
+	if (hostfile_flush_error(raw->file) != 0 && hostfile_direct(raw->file))
+		atomic_store(&raw->may_recover, true);
+}
+
+static const struct store_ops raw_ops = {.submit = raw_submit,
+					 .recover = raw_recover,
+					 .may_recover = raw_may_recover};
 
 int
 raw_open(struct raw **out, const char *path, const struct hostfile_options *o,

@@ -4,7 +4,12 @@
  * What:    sector n of the disk is the 512 bytes at n * 512 of the file.
  * Model:   disk-rules 11, 12: there are no new places to write suspect data
  *          to, so after a failed flush the store stays failed until it is
- *          opened again.
+ *          opened again. With one exception, which the guest cannot see: a
+ *          machine that was stopped because of it (werror=stop) and that
+ *          somebody told to go on. Then the cache writes everything anew that
+ *          it has promised and not made durable, and the host is asked again;
+ *          only past the host's page cache, which may have dropped what it
+ *          failed to write.
  * Units:   sectors of 512 bytes.
  * Threads: as cache/store.h.
  * Owns:    the host file, until raw_close().
@@ -24,6 +29,9 @@ int raw_open(struct raw **out, const char *path,
 
 /* Nothing may be in flight. Flushes nothing. */
 void raw_close(struct raw *r);
+
+/* Any thread: somebody who knows of the failed flush says: try again. */
+void raw_go_on(struct raw *r);
 
 struct store *raw_store(struct raw *r);
 struct hostfile *raw_file(struct raw *r);

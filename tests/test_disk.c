@@ -493,6 +493,45 @@ test_disk_policy_enospc_stops_for_lack_of_space_only(void **state)
 	assert_int_equal(rig_close(&r), 0);
 }
 
+/* The guest never hears of the failed flush, so it may succeed later: when
+ * somebody says so, and after everything was written again. */
+static void
+test_disk_rule12_a_stopped_flush_succeeds_when_told_to_go_on(void **state)
+{
+	const char *rules[] = {"flush:EIO:after=1:count=1"};
+	bool done = false, never = false;
+	struct disk_req q = {.op = DISK_FLUSH, .done = req_done, .ctx = &done};
+	struct rig r;
+	json_t *o;
+	char *text;
+
+	(void)state;
+	rig_open(&r, (struct disk_config){.werror = DISK_STOP,
+					  .faults = rules,
+					  .fault_count = 1});
+	fill(out, 8, 1);
+	assert_int_equal(io(&r, DISK_WRITE, 8, 8, out), 0);
+	assert_false(disk_submit(r.disk, &q));
+	for (int i = 0; i < 100 && r.stops == 0; i++)
+		run_until(&r, &never, 20);
+	assert_int_equal(r.stops, 1);
+	assert_false(done);
+	disk_retry(r.disk);
+	run_until(&r, &done, 20000);
+	assert_true(done);
+	assert_int_equal(q.error, 0);
+	text = disk_stats_json(r.disk);
+	o = json_loads(text, 0, NULL);
+	/* the data went to the host twice: before and after the failure */
+	assert_int_equal(json_integer_value(
+			     json_object_get(json_object_get(o, "host"),
+					     "writes")),
+			 2);
+	json_decref(o);
+	free(text);
+	assert_int_equal(rig_close(&r), 0);
+}
+
 /* --- limits ------------------------------------------------------------ */
 
 static void
@@ -591,6 +630,8 @@ main(void)
 	    cmocka_unit_test(test_disk_policy_stop_holds_the_error_until_retry),
 	    cmocka_unit_test(
 		test_disk_policy_enospc_stops_for_lack_of_space_only),
+	    cmocka_unit_test(
+		test_disk_rule12_a_stopped_flush_succeeds_when_told_to_go_on),
 	    cmocka_unit_test(test_disk_limit_of_requests_is_kept),
 	    cmocka_unit_test(
 		test_disk_limit_lets_a_request_above_the_burst_through),

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cache/wcache.h"
+#include "cache/wcache_int.h"
 #include "tests/wcache_store.h"
 
 #define SECTORS 16384U
@@ -738,6 +738,7 @@ test_wcache_reads_ahead_of_a_stream(void **state)
 	reads = m.reads;
 	assert_true(reads < 24); /* of 64 */
 	assert_true(wcache_stats(w)->read_hits > 48);
+	assert_true(wcache_stats(w)->readahead_hits > 48 * 16);
 	close_all();
 }
 
@@ -773,6 +774,46 @@ test_wcache_scan_does_not_drive_out_what_is_used(void **state)
 	for (u64 i = 0; i < 64; i++)
 		whole(WCACHE_READ, 0, i * 16, 8, buf);
 	assert_true(m.reads - reads < 8);
+	close_all();
+}
+
+/* How many of the first n blocks, 16 sectors apart, are in memory. */
+static unsigned
+in_memory(u64 n)
+{
+	unsigned there = 0;
+
+	lock_acquire(&w->lock);
+	for (u64 i = 0; i < n; i++)
+		there += extent_find(w, i * 16 / BLOCK_SECTORS) != NULL;
+	lock_release(&w->lock);
+	return there;
+}
+
+/* Of what is used again and again a stream takes no place for what it might
+ * read, only for what it does. */
+static void
+test_wcache_readahead_spares_what_is_used(void **state)
+{
+	struct wcache_config cfg = {.memory_bytes = 1 << 20,
+				    .readahead_bytes = 128 << 10};
+	unsigned before;
+
+	(void)state;
+	open_as(&cfg, false);
+	for (unsigned round = 0; round < 4; round++)
+		for (u64 i = 0; i < 254; i++)
+			whole(WCACHE_READ, 0, i * 16, 8, buf);
+	/* two find free memory, the third makes it a stream */
+	for (u64 i = 0; i < 2; i++)
+		whole(WCACHE_READ, 0, 8192 + i * 8, 8, buf);
+	before = in_memory(254);
+	assert_int_equal(before, 254);
+	whole(WCACHE_READ, 0, 8192, 8, buf);
+	whole(WCACHE_READ, 0, 8200, 8, buf);
+	whole(WCACHE_READ, 0, 8208, 8, buf);
+	/* the demand of one block gives sixteen up */
+	assert_in_range(in_memory(254), 254 - 16, 254);
 	close_all();
 }
 
@@ -951,6 +992,7 @@ main(void)
 	    cmocka_unit_test(test_wcache_reads_ahead_of_a_stream),
 	    cmocka_unit_test(test_wcache_failed_readahead_is_nobodys_error),
 	    cmocka_unit_test(test_wcache_scan_does_not_drive_out_what_is_used),
+	    cmocka_unit_test(test_wcache_readahead_spares_what_is_used),
 	    cmocka_unit_test(
 		test_wcache_writers_wait_in_line_and_all_get_through),
 	    cmocka_unit_test(test_wcache_takes_requests_larger_than_itself),
