@@ -46,7 +46,7 @@ void
 devtest_reply_release(struct devtest_reply *reply)
 {
 	free(reply->text);
-	*reply = (struct devtest_reply){NULL};
+	*reply = (struct devtest_reply){.text = NULL};
 }
 
 /* Word n as a number. False: the line has been refused. */
@@ -515,7 +515,7 @@ devtest_command(struct devtest *d, char *line, size_t count,
 {
 	struct line l = {.d = d, .reply = reply};
 
-	*reply = (struct devtest_reply){NULL};
+	*reply = (struct devtest_reply){.text = NULL};
 	if (memchr(line, '\0', count) != NULL) {
 		answer(&l, "FAIL a line is text\n");
 		return;
