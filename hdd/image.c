@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "hdd/image_int.h"
+#include "hdd/image.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/range.h"
+#include "hdd/image_int.h"
 
 #define PREPARED 8U /* segments of a new image */
 

@@ -151,16 +151,20 @@ rmw_read_done(struct store_req *r)
 	image_pump(img);
 }
 
+/* n: sectors that will be replaced. The disk's last block may have no more. */
 static void
-rmw_begin(struct image *img, u64 block) REQUIRES(img->wlock)
+rmw_begin(struct image *img, u64 block, u32 n) REQUIRES(img->wlock)
 {
 	struct rmw *m = &img->rmw;
 
-	m->state = RMW_READING;
-	m->begin = true;
 	m->sectors = (u32)MIN(IMG_BLOCK_SECTORS,
 			      img->store.sectors - block * IMG_BLOCK_SECTORS);
 	memset(m->buf, 0, IMG_BLOCK);
+	m->read.rc = 0;
+	m->begin = n != m->sectors;
+	m->state = m->begin ? RMW_READING : RMW_READY;
+	if (!m->begin)
+		return;
 	m->iov = (struct iovec){m->buf, m->sectors * IMG_SECTOR};
 	m->read = (struct store_req){
 	    .op = STORE_READ,
@@ -191,7 +195,7 @@ put_part(struct image *img, struct store_req *r, u32 done, u32 skip, u32 n)
 	s64 put;
 
 	if (m->state == RMW_IDLE)
-		rmw_begin(img, block);
+		rmw_begin(img, block, n);
 	if (m->state == RMW_READING)
 		return -EAGAIN;
 	if (m->read.rc != 0) {

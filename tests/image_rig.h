@@ -38,6 +38,9 @@ void rig_disk_release(struct rig_disk *d);
 void rig_write(struct rig_disk *d, u64 lba, u32 count, u8 *buf);
 void rig_zero(struct rig_disk *d, u64 lba, u32 count);
 
+/* The bytes of what is current, to be written once more. */
+void rig_again(const struct rig_disk *d, u64 lba, u32 count, u8 *buf);
+
 /* Everything is durable now. */
 void rig_flushed(struct rig_disk *d);
 
