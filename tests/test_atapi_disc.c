@@ -297,6 +297,28 @@ test_atapi_disc_goes_while_it_is_read(void **state)
 	cd_check_blocks(&rig, 200, 2, 7);
 }
 
+/* What is in the buffer arrives, the rest does not: not from no disc, nor from
+ * another one. */
+static void
+test_atapi_disc_goes_between_two_chunks(void **state)
+{
+	u8 cdb[12];
+
+	(void)state;
+	for (u32 blocks = 0; blocks <= 400; blocks += 400) {
+		cd_read10(cdb, 0, 64);
+		cd_send(&rig, cdb, 0xfffe, 0);
+		assert_int_equal(ata_wait(&rig.ide, CD), OK | DRQ);
+		cd_rig_change(&rig, blocks, 7);
+		assert_int_equal(cd_take(&rig), OK | ERR);
+		cd_check_blocks(&rig, 0, 32, 0);
+		cd_sense(&rig, 2, 0x3a00);
+		cd_rig_change(&rig, 400, 0);
+		cd_bad(&rig, CDB(0x00), 2, 0x3a00);
+		cd_bad(&rig, CDB(0x00), 6, 0x2800);
+	}
+}
+
 /* --- READ CD
  * ------------------------------------------------------------------ */
 
@@ -555,6 +577,7 @@ main(void)
 	    SLOW(test_atapi_reset_while_the_disk_reads),
 	    SLOW(test_atapi_reset_while_a_read_waits_for_a_dropped_one),
 	    SLOW(test_atapi_disc_goes_while_it_is_read),
+	    CASE(test_atapi_disc_goes_between_two_chunks),
 	    CASE(test_atapi_read_cd_data_alone),
 	    CASE(test_atapi_read_cd_whole_sectors),
 	    CASE(test_atapi_read_cd_by_times),

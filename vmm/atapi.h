@@ -71,6 +71,7 @@ struct atapi_read {
 	bool active;	/* the command waits for the disk */
 	bool flying;	/* req is at the disk */
 	bool dropped;	/* its command is gone */
+	bool gone;	/* the disc that is read is not there any more */
 };
 
 struct atapi {

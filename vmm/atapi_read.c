@@ -94,6 +94,7 @@ start(struct atapi *a, u32 lba, u32 count, u8 fields)
 	a->read.lba = lba;
 	a->read.count = count;
 	a->read.fields = fields;
+	a->read.gone = false;
 	atapi_read_moved(a);
 }
 
@@ -102,6 +103,8 @@ atapi_read_moved(struct atapi *a)
 {
 	if (a->read.count == 0 || atapi_raw_bytes(a->read.fields) == 0)
 		atapi_good(a);
+	else if (a->read.gone)
+		atapi_check(a, SENSE_NOT_READY, ASC_NO_MEDIUM);
 	else
 		fetch(a);
 }
@@ -119,6 +122,7 @@ atapi_read_gone(struct atapi *a)
 	bool waits = a->read.active;
 
 	a->read.active = a->read.flying = a->read.dropped = false;
+	a->read.gone = true; /* also for one whose data are on their way */
 	if (waits)
 		atapi_check(a, SENSE_NOT_READY, ASC_NO_MEDIUM);
 }
