@@ -233,12 +233,13 @@ init_buffers(struct image *img)
 	img->cleanbuf = aligned_alloc(IMG_BLOCK, 1U << IMG_SEG_SHIFT_MAX);
 	img->touch = calloc(TOUCH_MAX, sizeof(*img->touch));
 	img->snap = calloc(IMG_SNAPSHOTS_MAX, sizeof(*img->snap));
+	img->next_snap = calloc(IMG_SNAPSHOTS_MAX, sizeof(*img->snap));
 	for (unsigned i = 0; i < ARRAY_SIZE(img->level); i++) {
 		img->level[i] = aligned_alloc(IMG_BLOCK, IMG_BLOCK);
 		ok &= img->level[i] != NULL;
 	}
 	ok &= img->pack && img->rmw.buf && img->nodebuf && img->cleanbuf &&
-	      img->touch && img->snap;
+	      img->touch && img->snap && img->next_snap;
 	return ok ? 0 : -ENOMEM;
 }
 
@@ -377,6 +378,7 @@ release_memory(struct image *img)
 	free(img->cleanbuf);
 	free(img->touch);
 	free(img->snap);
+	free(img->next_snap);
 	free(img->sorted);
 	for (unsigned i = 0; i < ARRAY_SIZE(img->level); i++)
 		free(img->level[i]);
@@ -442,7 +444,7 @@ image_checkpoint(struct image *img)
 	if (img->store.read_only)
 		return -EROFS;
 	lock_acquire(&img->work_lock);
-	rc = image_commit(img);
+	rc = image_commit(img, NULL);
 	lock_release(&img->work_lock);
 	return rc;
 }

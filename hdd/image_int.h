@@ -181,7 +181,11 @@ struct image {
 	struct snap *snap;
 	u32 snaps;
 	u64 parent_generation; /* of head_parent; 0: none */
+	/* as the checkpoint that is being made will have them [work_lock] */
+	struct snap *next_snap;
+	u32 next_snaps;
 	bool snaps_dirty;
+	u64 commit_generation;
 
 	/* work [lock] */
 	bool stop, want_commit, want_reserve, want_clean;
@@ -341,13 +345,18 @@ bool commit_is_shared(struct image *img, u64 at);
 struct commit {
 	bool twice;	 /* both superblocks */
 	bool recovering; /* on a thread of the pool: waits for nobody */
-	bool new_head;	 /* root, map_levels, sectors, head_parent of change */
+	bool new_head;	 /* root, map_levels, sectors, head_parent of change;
+			    the deltas are dropped, and the old map with them
+			    if drop_old is set */
+	bool drop_old;
 	struct super change;
+	const char *snap_name; /* a new snapshot; stopped ones only */
+	u64 snap_delete;       /* id of one that goes; 0: none */
 };
 
 /* One checkpoint, beside the writers. */
-int image_commit(struct image *img) REQUIRES(img->work_lock)
-    EXCLUDES(img->wlock, img->lock) MUST_CHECK;
+int image_commit(struct image *img, const struct commit *c)
+    REQUIRES(img->work_lock) EXCLUDES(img->wlock, img->lock) MUST_CHECK;
 
 /* Takes wlock when no write or flush is at the host, and keeps it so. Not on a
  * thread of the pool. */
@@ -370,13 +379,27 @@ int map_merge(struct image *img, const struct mapdelta *d,
 /* A node, checked against everything that is known of it; through the cache,
  * not into it. */
 int map_node_read(struct image *img, struct mapentry e, unsigned level,
-		  u64 first, u8 *buf) MUST_CHECK;
+		  u64 first, u8 *buf) REQUIRES(img->work_lock) MUST_CHECK;
 bool map_node_ok(const struct image *img, const u8 *buf, struct mapentry e,
 		 unsigned level, u64 first);
 
 /* The entry of a block in a map, blocking. */
 int map_look(struct image *img, struct mapentry root, unsigned levels,
-	     u64 block, u8 *buf, struct mapentry *e) MUST_CHECK;
+	     u64 block, u8 *buf, struct mapentry *e)
+    REQUIRES(img->work_lock) MUST_CHECK;
+
+/* Everything below e goes; what a snapshot has, and all below it, stays. */
+int map_drop(struct image *img, struct mapentry e, unsigned level, u64 first)
+    REQUIRES(img->work_lock) MUST_CHECK;
+
+/* --- imgsnap.c --------------------------------------------------------- */
+
+/* The tables as c wants them, and what a deleted snapshot alone has goes;
+ * root is the disk's new one. */
+int snaps_prepare(struct image *img, const struct commit *c, struct super *next,
+		  struct mapentry root, u64 generation)
+    REQUIRES(img->work_lock) MUST_CHECK;
+u64 snap_generation(const struct image *img, u64 id);
 
 /* --- imgwork.c --------------------------------------------------------- */
 

@@ -90,14 +90,15 @@ walk_block(struct checker *k, u64 block, struct mapentry e)
 
 /* As deep as there are levels. */
 static void
-walk_map(struct checker *k, struct mapentry e, unsigned level, u64 first)
+walk_map(struct image *img, struct checker *k, struct mapentry e,
+	 unsigned level, u64 first) REQUIRES(img->work_lock)
 {
 	u64 span = map_span(level);
 	int rc;
 
 	if (!place_stored(e.place) || first >= k->blocks)
 		return;
-	rc = map_node_read(k->img, e, level, first, k->level[level]);
+	rc = map_node_read(img, e, level, first, k->level[level]);
 	if (rc != 0) {
 		k->c->bad_nodes++;
 		k->c->first_bad_lba =
@@ -112,7 +113,7 @@ walk_map(struct checker *k, struct mapentry e, unsigned level, u64 first)
 		struct mapentry c = node_get(k->level[level], i);
 
 		if (level != 0)
-			walk_map(k, c, level - 1, first + i * span);
+			walk_map(img, k, c, level - 1, first + i * span);
 		else if (range_inside(first + i, 1, k->blocks))
 			walk_block(k, first + i, c);
 	}
@@ -155,20 +156,18 @@ compare(struct checker *k)
 }
 
 static void
-walk_all(struct checker *k)
+walk_all(struct image *img, struct checker *k) REQUIRES(img->work_lock)
 {
-	const struct image *img = k->img;
-
 	for (u32 i = 0; i < img->snaps; i++) {
 		const struct snap *s = &img->snap[i];
 
 		k->blocks = blocks_of(s->sectors);
 		k->born = generation_of(img, s->parent);
-		walk_map(k, s->root, s->map_levels - 1, 0);
+		walk_map(img, k, s->root, s->map_levels - 1, 0);
 	}
 	k->blocks = img->blocks;
 	k->born = img->parent_generation;
-	walk_map(k, img->super.root, img->super.map_levels - 1, 0);
+	walk_map(img, k, img->super.root, img->super.map_levels - 1, 0);
 	count_tables(k);
 	compare(k);
 }
@@ -188,7 +187,7 @@ look(struct image *img, struct image_check *c) REQUIRES(img->work_lock)
 	}
 	ok &= k.refs && k.data && k.plain;
 	if (ok)
-		walk_all(&k);
+		walk_all(img, &k);
 	for (unsigned i = 0; i < IMG_LEVELS_MAX; i++)
 		free(k.level[i]);
 	free(k.refs);
@@ -206,7 +205,7 @@ image_check(struct image *img, struct image_check *c, struct err *e)
 	*c = (struct image_check){.data = data, .first_bad_lba = UINT64_MAX};
 	lock_acquire(&img->work_lock);
 	if (!img->store.read_only)
-		rc = image_commit(img);
+		rc = image_commit(img, NULL);
 	if (rc == 0)
 		rc = look(img, c);
 	lock_release(&img->work_lock);

@@ -42,6 +42,7 @@ next_node_segment(struct image *img) REQUIRES(img->work_lock)
 	if (seg != SEG_NONE) {
 		img->segs.seg[img->node_seg].written = true;
 		img->segs.seg[seg].nodes = true;
+		img->segs.seg[seg].birth = img->commit_generation;
 	}
 	lock_release(&img->lock);
 	if (seg == SEG_NONE)
@@ -54,6 +55,7 @@ next_node_segment(struct image *img) REQUIRES(img->work_lock)
 int
 commit_alloc(struct image *img, u64 *at)
 {
+	bool fresh;
 	int rc = 0;
 
 	if (img->node_off + IMG_BLOCK > 1U << img->seg_shift)
@@ -63,7 +65,10 @@ commit_alloc(struct image *img, u64 *at)
 	*at = at_of(img, img->node_seg, img->node_off);
 	img->node_off += IMG_BLOCK;
 	lock_acquire(&img->lock);
+	fresh = img->segs.seg[img->node_seg].state != SEG_USED;
 	segtable_enter(&img->segs, img->node_seg, img->interval); /* pins */
+	if (fresh)
+		img->segs.seg[img->node_seg].birth = img->commit_generation;
 	segtable_retain(&img->segs, img->node_seg);
 	lock_release(&img->lock);
 	return 0;
@@ -137,7 +142,8 @@ drop_nodes(struct image *img, u64 at, u32 nodes) REQUIRES(img->work_lock)
 static int
 write_snapshots(struct image *img, struct super *s) REQUIRES(img->work_lock)
 {
-	u32 nodes = (img->snaps + IMG_SNAPS_PER_NODE - 1) / IMG_SNAPS_PER_NODE;
+	u32 snaps = img->next_snaps;
+	u32 nodes = (snaps + IMG_SNAPS_PER_NODE - 1) / IMG_SNAPS_PER_NODE;
 	u32 left = (1U << img->seg_shift) - img->node_off;
 	u8 *buf = img->level[0];
 	int rc = 0;
@@ -147,14 +153,14 @@ write_snapshots(struct image *img, struct super *s) REQUIRES(img->work_lock)
 	drop_nodes(img, s->snap_at, s->snap_nodes);
 	s->snap_at = 0;
 	s->snap_nodes = nodes;
-	s->snap_count = img->snaps;
+	s->snap_count = snaps;
 	if (left < nodes * IMG_BLOCK)
 		rc = next_node_segment(img);
 	for (u32 n = 0; rc == 0 && n < nodes; n++) {
 		u32 first = n * IMG_SNAPS_PER_NODE;
 		struct nodehead h = {
 		    .kind = NODE_SNAPSHOTS,
-		    .count = (u16)MIN(img->snaps - first, IMG_SNAPS_PER_NODE),
+		    .count = (u16)MIN(snaps - first, IMG_SNAPS_PER_NODE),
 		    .image_id = img->image_id,
 		    .generation = s->generation,
 		    .first = first,
@@ -162,7 +168,8 @@ write_snapshots(struct image *img, struct super *s) REQUIRES(img->work_lock)
 
 		memset(buf, 0, IMG_BLOCK);
 		for (u32 i = 0; i < h.count; i++)
-			snap_encode(&img->snap[first + i], buf + 64 + 128 * i);
+			snap_encode(&img->next_snap[first + i],
+				    buf + 64 + 128 * (size_t)i);
 		rc = commit_alloc(img, &h.at);
 		if (rc != 0)
 			break;
@@ -296,18 +303,23 @@ make_durable(struct image *img, struct plan *p, bool twice, bool *broken)
 }
 
 static int
-write_all(struct image *img, struct plan *p, bool twice, bool *broken)
-    REQUIRES(img->work_lock)
+write_all(struct image *img, struct plan *p, const struct commit *c,
+	  bool *broken) REQUIRES(img->work_lock)
 {
 	struct super *s = &p->super;
 	int rc;
 
 	*broken = false;
-	rc = write_snapshots(img, s);
+	rc = snaps_prepare(img, c, s, p->root, p->generation);
+	if (rc == 0)
+		rc = write_snapshots(img, s);
 	if (rc == 0)
 		rc = write_table(img, s);
 	if (rc != 0)
 		return rc;
+	/* What comes must not look as if the snapshot had it, too. */
+	if (c->snap_name)
+		img->node_off = 1U << img->seg_shift;
 	s->root = p->root;
 	s->log_segment = p->pos.seg;
 	s->log_off = p->pos.off;
@@ -316,7 +328,7 @@ write_all(struct image *img, struct plan *p, bool twice, bool *broken)
 	s->log_prev = p->pos.prev;
 	s->node_segment = img->node_seg;
 	s->node_off = img->node_off;
-	return make_durable(img, p, twice, broken);
+	return make_durable(img, p, c->twice, broken);
 }
 
 /* The new map in one step; then segments, once nobody looks at them. With
@@ -335,7 +347,15 @@ take_over(struct image *img, const struct plan *p, bool stopped)
 		mapdelta_clear(active_delta(img));
 	mapdelta_clear(frozen_delta(img));
 	img->frozen = false;
-	img->snaps_dirty = false;
+	if (img->snaps_dirty) {
+		struct snap *old = img->snap;
+
+		img->snap = img->next_snap;
+		img->snaps = img->next_snaps;
+		img->next_snap = old;
+		img->snaps_dirty = false;
+	}
+	img->parent_generation = snap_generation(img, img->super.head_parent);
 	img->commit_rc = 0;
 	img->durable_seq = MAX(img->durable_seq, p->pos.seq - 1);
 	img->stats.checkpoints++;
@@ -360,6 +380,7 @@ give_up(struct image *img, int rc) REQUIRES(img->work_lock)
 	lock_acquire(&img->lock);
 	segtable_abort(&img->segs);
 	img->commit_rc = rc;
+	img->snaps_dirty = false;
 	cond_wake_all(&img->changed);
 	lock_release(&img->lock);
 }
@@ -375,7 +396,7 @@ begin_plan(struct image *img, struct plan *p, bool twice)
 	p->pos = img->log;
 	p->super = img->super;
 	p->root = img->super.root;
-	p->super.generation = p->generation;
+	p->super.generation = img->commit_generation = p->generation;
 	img->log_bytes = 0;
 }
 
@@ -385,6 +406,30 @@ merge(struct image *img, const struct mapdelta *d, struct plan *p)
 {
 	return map_merge(img, d, &p->root, p->super.map_levels,
 			 blocks_of(p->super.sectors));
+}
+
+/* The map of a stopped checkpoint. */
+static int
+new_map(struct image *img, const struct commit *c, struct plan *p)
+    REQUIRES(img->work_lock)
+{
+	struct super *s = &p->super;
+	int rc = 0;
+
+	if (c->new_head) {
+		if (c->drop_old)
+			rc = map_drop(img, p->root, s->map_levels - 1, 0);
+		p->root = c->change.root;
+		s->map_levels = c->change.map_levels;
+		s->sectors = c->change.sectors;
+		s->head_parent = c->change.head_parent;
+		return rc;
+	}
+	if (img->frozen)
+		rc = merge(img, frozen_delta(img), p);
+	if (rc == 0)
+		rc = merge(img, active_delta(img), p);
+	return rc;
 }
 
 int
@@ -399,23 +444,15 @@ image_commit_stopped(struct image *img, const struct commit *c)
 	lock_acquire(&img->lock);
 	begin_plan(img, &p, c->twice);
 	lock_release(&img->lock);
-	if (c->new_head) {
-		p.root = c->change.root;
-		p.super.map_levels = c->change.map_levels;
-		p.super.sectors = c->change.sectors;
-		p.super.head_parent = c->change.head_parent;
-	} else {
-		if (img->frozen)
-			rc = merge(img, frozen_delta(img), &p);
-		if (rc == 0)
-			rc = merge(img, active_delta(img), &p);
-	}
-	if (rc == 0) {
-		p.super.snap_next = c->change.snap_next != 0
-					? c->change.snap_next
-					: p.super.snap_next;
-		rc = write_all(img, &p, c->twice, &broken);
-	}
+	/* A snapshot's successor begins in segments that are younger; what
+	 * another head writes must not follow on what the old one wrote. */
+	if (c->snap_name || c->new_head)
+		rc = log_move(img, c->new_head);
+	p.pos = img->log;
+	if (rc == 0)
+		rc = new_map(img, c, &p);
+	if (rc == 0)
+		rc = write_all(img, &p, c, &broken);
 	if (rc == 0) {
 		take_over(img, &p, true);
 		return 0;
@@ -484,23 +521,26 @@ image_let_go(struct image *img)
 
 /* What an earlier one could not finish is taken up again. */
 static int
-commit_again(struct image *img) REQUIRES(img->work_lock)
+commit_again(struct image *img, const struct commit *c) REQUIRES(img->work_lock)
 {
-	struct commit c = {.twice = false};
 	int rc;
 
 	image_hold(img);
-	rc = image_commit_stopped(img, &c);
+	rc = image_commit_stopped(img, c);
 	image_let_go(img);
 	return rc;
 }
 
 int
-image_commit(struct image *img)
+image_commit(struct image *img, const struct commit *c)
 {
+	static const struct commit plain;
 	struct plan p;
 	bool frozen, broken = false;
 	int rc;
+
+	c = c ? c : &plain;
+	assert(!c->snap_name && !c->new_head && !c->twice);
 
 	lock_acquire(&img->lock);
 	frozen = img->frozen;
@@ -509,7 +549,7 @@ image_commit(struct image *img)
 	if (rc != 0)
 		return rc;
 	if (frozen)
-		return commit_again(img);
+		return commit_again(img, c);
 	lock_acquire(&img->wlock);
 	log_seal(img);
 	lock_acquire(&img->lock);
@@ -525,7 +565,7 @@ image_commit(struct image *img)
 	if (rc == 0)
 		rc = merge(img, frozen_delta(img), &p);
 	if (rc == 0)
-		rc = write_all(img, &p, false, &broken);
+		rc = write_all(img, &p, c, &broken);
 	if (rc == 0) {
 		take_over(img, &p, false);
 		flush_try(img);

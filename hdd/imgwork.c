@@ -97,7 +97,7 @@ work_once(struct image *img) REQUIRES(img->work_lock)
 	bool did = false, reserve, clean;
 
 	if (commit_is_due(img)) {
-		did = image_commit(img) == 0;
+		did = image_commit(img, NULL) == 0;
 		lock_acquire(&img->lock);
 		img->want_clean = did && image_clean_wanted(img);
 		lock_release(&img->lock);

@@ -63,6 +63,15 @@ map_node_read(struct image *img, struct mapentry e, unsigned level, u64 first,
 	lock_release(&img->lock);
 	if (node)
 		return 0;
+	/* A node of the checkpoint that is being made. */
+	if (range_within(place_at(e.place) * IMG_SECTOR, IMG_BLOCK,
+			 img->nodebuf_off, img->nodebuf_used)) {
+		memcpy(buf,
+		       img->nodebuf +
+			   (place_at(e.place) * IMG_SECTOR - img->nodebuf_off),
+		       IMG_BLOCK);
+		return map_node_ok(img, buf, e, level, first) ? 0 : -EBADMSG;
+	}
 	rc =
 	    imgio_read(img->io, place_at(e.place) * IMG_SECTOR, buf, IMG_BLOCK);
 	if (rc == 0 && !map_node_ok(img, buf, e, level, first))
@@ -100,10 +109,8 @@ fill(u8 *buf, enum place_type type)
 
 /* --- dropping ---------------------------------------------------------- */
 
-/* Everything below e goes; what a snapshot has, and all below it, stays. */
-static int
-drop_tree(struct image *img, struct mapentry e, unsigned level, u64 first)
-    REQUIRES(img->work_lock)
+int
+map_drop(struct image *img, struct mapentry e, unsigned level, u64 first)
 {
 	u8 *buf = img->level[level];
 	u64 span = map_span(level);
@@ -116,7 +123,7 @@ drop_tree(struct image *img, struct mapentry e, unsigned level, u64 first)
 		struct mapentry c = node_get(buf, i);
 
 		if (level != 0)
-			rc = drop_tree(img, c, level - 1, first + i * span);
+			rc = map_drop(img, c, level - 1, first + i * span);
 		else if (place_stored(c.place))
 			commit_drop(img, place_at(c.place));
 	}
@@ -183,7 +190,7 @@ merge_child(struct image *img, struct merge *m, u8 *buf, u32 i, unsigned level,
 	int rc = 0;
 
 	if (cover == COVER_ALL) {
-		rc = drop_tree(img, e, level - 1, first);
+		rc = map_drop(img, e, level - 1, first);
 		e = (struct mapentry){PLACE_ZERO, 0};
 	}
 	if (rc == 0 &&
@@ -239,9 +246,7 @@ put_node(struct image *img, u8 *buf, struct mapentry *e, unsigned level,
 	rc = commit_alloc(img, &h.at);
 	if (rc != 0)
 		return rc;
-	lock_acquire(&img->lock);
-	h.generation = img->interval;
-	lock_release(&img->lock);
+	h.generation = img->commit_generation;
 	*e = (struct mapentry){place_raw(h.at), node_seal(buf, &h)};
 	if (cached || !place_stored(old.place)) {
 		lock_acquire(&img->lock);

@@ -2,9 +2,9 @@
 /* model_image - a .hdd image against an array of versions
  *
  * Random writes, zeros, discards, flushes, reads, checkpoints, clean closes
- * and deaths of the process, on a real file, with little of everything so
- * that all limits are met. `model_image SEED` repeats a run; TEST_LONG=1 makes
- * it long.
+ * snapshots, and deaths of the process, on a real file, with little of
+ * everything so that all limits are met. `model_image SEED` repeats a run;
+ * TEST_LONG=1 makes it long.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -140,6 +140,75 @@ reopen(bool kill)
 	check_all(kill);
 }
 
+/* --- snapshots --------------------------------------------------------- */
+
+#define KEPT 5U
+
+static struct kept {
+	char name[16]; /* "": none */
+	struct rig_sector *sector;
+} kept[KEPT];
+
+static void
+keep(struct kept *k)
+{
+	static unsigned number;
+	struct err e;
+
+	snprintf(k->name, sizeof(k->name), "s%u", number++);
+	if (image_snapshot_create(img, k->name, &e) != 0) {
+		fprintf(stderr, "FAIL: %s\n", e.text);
+		exit(1);
+	}
+	rig_flushed(&disk);
+	k->sector = malloc(MODEL_SECTORS * sizeof(*k->sector));
+	memcpy(k->sector, disk.sector, MODEL_SECTORS * sizeof(*k->sector));
+}
+
+static void
+forget(struct kept *k)
+{
+	struct err e;
+	int rc = image_snapshot_delete(img, k->name, &e);
+
+	if (rc == -EBUSY)
+		return;
+	if (rc != 0) {
+		fprintf(stderr, "FAIL: %s\n", e.text);
+		exit(1);
+	}
+	k->name[0] = '\0';
+	free(k->sector);
+	k->sector = NULL;
+}
+
+static void
+go_back(struct kept *k)
+{
+	struct err e;
+
+	if (image_snapshot_revert(img, k->name, &e) != 0) {
+		fprintf(stderr, "FAIL: %s\n", e.text);
+		exit(1);
+	}
+	memcpy(disk.sector, k->sector, MODEL_SECTORS * sizeof(*k->sector));
+	rig_flushed(&disk);
+	check_all(false);
+}
+
+static void
+snapshot_step(void)
+{
+	struct kept *k = &kept[rig_pick(&rnd, KEPT)];
+
+	if (k->name[0] == '\0')
+		keep(k);
+	else if (rig_pick(&rnd, 3) == 0)
+		go_back(k);
+	else
+		forget(k);
+}
+
 static void
 step(void)
 {
@@ -162,9 +231,11 @@ step(void)
 		rig_zero(&disk, lba, count);
 		request(what < 830 ? STORE_ZERO : STORE_DISCARD, lba, count,
 			NULL);
-	} else if (what < 990) {
+	} else if (what < 988) {
 		request(STORE_FLUSH, 0, 0, NULL);
 		rig_flushed(&disk);
+	} else if (what < 992) {
+		snapshot_step();
 	} else if (what < 994) {
 		if (image_checkpoint(img) != 0)
 			fail("a checkpoint", -EIO);
@@ -216,6 +287,8 @@ main(int argc, char **argv)
 		return 1;
 	iopool_close(pool);
 	rig_disk_release(&disk);
+	for (unsigned i = 0; i < KEPT; i++)
+		free(kept[i].sector);
 	free(buf);
 	unlink(path);
 	return 0;
