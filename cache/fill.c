@@ -420,12 +420,12 @@ direct_done(struct wcache *w, struct list *fin, struct wio *io)
 
 	assert(io->kind == WIO_DIRECT && at == r->at_lba);
 	hist_add(&w->stats.store_read, clock_now_ns() - io->start_ns);
-	if (io->junk) {
+	if (io->junk)
+		w->junk_busy = false;
+	if (io->junk && r->op == WCACHE_READ && rc == 0 && !again) {
 		struct sink s = sink_at(r);
 
-		w->junk_busy = false;
-		if (r->op == WCACHE_READ && rc == 0 && !again)
-			sink_copy(&s, w->junk, count * SECTOR_BYTES);
+		sink_copy(&s, w->junk, count * SECTOR_BYTES);
 	}
 	wio_put(w, &w->reads, io);
 	if (rc == 0 && again) {

@@ -691,6 +691,21 @@ test_wcache_rule19_discard_drops_what_was_dirty(void **state)
 }
 
 static void
+test_wcache_rule18_verify_of_many_sectors_needs_no_memory(void **state)
+{
+	u64 reads;
+
+	(void)state;
+	open_mode(WCACHE_WRITEBACK, false);
+	write_byte(100, 8, 1);
+	reads = m.reads;
+	assert_int_equal(whole(WCACHE_VERIFY, 0, 0, 1024, NULL), 0);
+	assert_true(m.reads - reads > 1);
+	assert_true(durable(100, 1));
+	close_all();
+}
+
+static void
 test_wcache_rule19_discard_of_everything_takes_no_memory(void **state)
 {
 	(void)state;
@@ -986,6 +1001,8 @@ main(void)
 	    cmocka_unit_test(
 		test_wcache_rule19_discard_reads_zeros_and_waits_for_a_flush),
 	    cmocka_unit_test(test_wcache_rule19_discard_drops_what_was_dirty),
+	    cmocka_unit_test(
+		test_wcache_rule18_verify_of_many_sectors_needs_no_memory),
 	    cmocka_unit_test(
 		test_wcache_rule19_discard_of_everything_takes_no_memory),
 	    cmocka_unit_test(test_wcache_read_error_names_the_exact_sector),
