@@ -37,7 +37,7 @@ bench-cpu: build/spindle guest $B/bench/bench_cpu $G/bench/initrd ## Spindle bes
 		--kernel $G/debian/vmlinuz --initrd $G/bench/initrd $(BENCH_FLAGS)
 bench-disk: build/spindle guest-tools $B/bench/bench_disk ## the IDE disk beside QEMU's, row by row (ROUNDS=3)
 	@tools/deps bench
-	@for d in soft $$($B/spindle run -- true 2>&1 | \
+	@for d in soft $$($B/spindle run -v -- true 2>&1 | \
 		sed -n 's/^spindle: driver: \(kvm\).*/\1/p'); do $B/bench/bench_disk --rounds $(ROUNDS) \
 		--spindle $B/spindle --kernel $G/cloud/vmlinuz --driver $$d \
 		--initrd $G/tools/initrd --dir build $(BENCH_FLAGS) || exit; done
