@@ -22,7 +22,7 @@ const struct image_limits image_default_limits = {
     .close_log_bytes = 4U << 20,
     .segments_max = IMG_SEGMENTS_MAX,
     .reserve = PREPARED,
-    .clean_dead = 16,
+    .slack = 16,
     .thread = true,
 };
 
@@ -230,8 +230,10 @@ init_buffers(struct image *img)
 	img->pack = malloc(LZ4_OUT_BYTES);
 	img->rmw.buf = aligned_alloc(IMG_BLOCK, IMG_BLOCK);
 	img->nodebuf = aligned_alloc(IMG_BLOCK, NODEBUF_BYTES);
-	img->cleanbuf = aligned_alloc(IMG_BLOCK, 1U << IMG_SEG_SHIFT_MAX);
+	img->cleanbuf =
+	    aligned_alloc(IMG_BLOCK, (1U << IMG_SEG_SHIFT_MAX) + LZ4_RUN_BYTES);
 	img->touch = calloc(TOUCH_MAX, sizeof(*img->touch));
+	img->move = calloc(MOVES_MAX, sizeof(*img->move));
 	img->snap = calloc(IMG_SNAPSHOTS_MAX, sizeof(*img->snap));
 	img->next_snap = calloc(IMG_SNAPSHOTS_MAX, sizeof(*img->snap));
 	for (unsigned i = 0; i < ARRAY_SIZE(img->level); i++) {
@@ -239,7 +241,7 @@ init_buffers(struct image *img)
 		ok &= img->level[i] != NULL;
 	}
 	ok &= img->pack && img->rmw.buf && img->nodebuf && img->cleanbuf &&
-	      img->touch && img->snap && img->next_snap;
+	      img->touch && img->move && img->snap && img->next_snap;
 	return ok ? 0 : -ENOMEM;
 }
 
@@ -377,6 +379,7 @@ release_memory(struct image *img)
 	free(img->nodebuf);
 	free(img->cleanbuf);
 	free(img->touch);
+	free(img->move);
 	free(img->snap);
 	free(img->next_snap);
 	free(img->sorted);

@@ -78,10 +78,10 @@ struct image_limits {
 	u64 log_trigger_bytes; /* the same */
 	u64 close_log_bytes;   /* a checkpoint when closed with more */
 	u32 segments_max;
-	u32 reserve;	/* free segments to prepare; 0: none */
-	u32 clean_dead; /* sparse segments to have before cleaning */
-	bool thread;	/* else writers do the work; for a host file that is
-			   done inside submit() */
+	u32 reserve; /* free segments to prepare; 0: none */
+	u32 slack;   /* segments of garbage to bear before cleaning */
+	bool thread; /* else writers do the work; for a host file that is
+			done inside submit() */
 };
 extern const struct image_limits image_default_limits;
 
@@ -118,6 +118,12 @@ struct rmw {
 	u8 *buf;
 	u32 sectors; /* of it that the disk has */
 	struct image *img;
+};
+
+struct move {
+	u64 block, seq;
+	struct mapentry old;
+	u64 place; /* the new one */
 };
 
 struct rop;
@@ -206,6 +212,12 @@ struct image {
 	u64 *touch; /* first blocks of leaves that the cleaner moves */
 	u32 touches;
 	u8 *cleanbuf; /* a segment */
+	bool rewrite_snaps;
+
+	/* Blocks that were moved and not flushed since [wlock]: whoever loses
+	 * that flush has them no more, but their old place does. */
+	struct move *move;
+	u32 moves;
 
 	struct {
 		u64 replayed, checkpoints, moved, batches, batch_bytes,
@@ -214,6 +226,7 @@ struct image {
 };
 
 #define TOUCH_MAX 1024U
+#define MOVES_MAX 4096U
 
 static inline struct image *
 image_of(struct store *s)
@@ -418,5 +431,9 @@ bool image_wait_readers(struct image *img) EXCLUDES(img->lock) MUST_CHECK;
 /* Moves some of what is live out of sparse segments. True: it did. */
 bool image_clean(struct image *img) REQUIRES(img->work_lock);
 bool image_clean_wanted(struct image *img) REQUIRES(img->lock);
+
+/* A flush failed: what was moved and not flushed is where it was. */
+void image_clean_undo(struct image *img) REQUIRES(img->wlock)
+    EXCLUDES(img->lock);
 
 #endif

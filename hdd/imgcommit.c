@@ -347,6 +347,7 @@ take_over(struct image *img, const struct plan *p, bool stopped)
 		mapdelta_clear(active_delta(img));
 	mapdelta_clear(frozen_delta(img));
 	img->frozen = false;
+	img->touches = 0;
 	if (img->snaps_dirty) {
 		struct snap *old = img->snap;
 

@@ -167,7 +167,9 @@ snaps_prepare(struct image *img, const struct commit *c, struct super *next,
 {
 	memcpy(img->next_snap, img->snap, img->snaps * sizeof(*img->snap));
 	img->next_snaps = img->snaps;
-	img->snaps_dirty = c->snap_name || c->snap_delete != 0;
+	img->snaps_dirty =
+	    c->snap_name || c->snap_delete != 0 || img->rewrite_snaps;
+	img->rewrite_snaps = false;
 	if (c->snap_name)
 		add_one(img, c->snap_name, next, root, generation);
 	if (c->snap_delete != 0)

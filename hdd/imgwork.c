@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #define PREPARE_AT_ONCE 4U
+#define PUNCH_AT_ONCE	64U
 
 /* Two epochs: first the other one gets empty, as it nearly always is (a wait
  * that was given up leaves readers in both), then the readers of now leave
@@ -70,6 +71,29 @@ prepare(struct image *img) REQUIRES(img->work_lock)
 	return rc == 0;
 }
 
+/* A free segment that nobody needs soon is given back to the host: nothing
+ * durable names it (disk-rules 20), and nobody gets it meanwhile. */
+static bool
+punch(struct image *img) REQUIRES(img->work_lock)
+{
+	u32 seg = SEG_NONE;
+	int rc;
+
+	lock_acquire(&img->lock);
+	if (img->segs.free_written > 2 * img->limits.reserve + 2 &&
+	    img->failed == 0 && img->limits.reserve != 0)
+		seg = segtable_take(&img->segs, img->interval);
+	lock_release(&img->lock);
+	if (seg == SEG_NONE)
+		return false;
+	rc = img->io->ops->discard(img->io, seg_off(seg, img->seg_shift),
+				   1ULL << img->seg_shift);
+	lock_acquire(&img->lock);
+	segtable_give(&img->segs, seg, rc != 0);
+	lock_release(&img->lock);
+	return rc == 0;
+}
+
 /* --- what is due ------------------------------------------------------- */
 
 static bool
@@ -98,6 +122,9 @@ work_once(struct image *img) REQUIRES(img->work_lock)
 
 	if (commit_is_due(img)) {
 		did = image_commit(img, NULL) == 0;
+		for (unsigned i = 0; did && i < PUNCH_AT_ONCE; i++)
+			if (!punch(img))
+				break;
 		lock_acquire(&img->lock);
 		img->want_clean = did && image_clean_wanted(img);
 		lock_release(&img->lock);

@@ -54,7 +54,7 @@ static struct image_limits tiny = {
     .close_log_bytes = 32U << 10,
     .segments_max = HOST_SEGMENTS,
     .reserve = 0,
-    .clean_dead = 1,
+    .slack = 0,
 };
 
 /* --- the host file ----------------------------------------------------- */
@@ -96,9 +96,10 @@ struct view {
 static struct host host;
 static struct view view;
 static struct rig_disk disk;
+static struct rig_disk *other_disk; /* or what this one shows */
 static struct rig_random rnd;
 static struct image *img;
-static u64 states, target, opens_written;
+static u64 states, target, opens_written, moved;
 static u8 *buf;
 static const u8 zeros[SECTOR_BYTES];
 static u8 garbage[SECTOR_BYTES];
@@ -435,7 +436,9 @@ look(const char *name)
 	view.may_write = false;
 	other = view_open();
 	must(other, STORE_READ, 0, DISK_SECTORS, buf);
-	if (!rig_is_allowed(&disk, 0, DISK_SECTORS, buf, false))
+	if (!(other_disk &&
+	      rig_is_allowed(other_disk, 0, DISK_SECTORS, buf, false)) &&
+	    !rig_is_allowed(&disk, 0, DISK_SECTORS, buf, false))
 		die("O2: a version that is not allowed");
 	if (states % 16 == 0) {
 		u8 *again = buf + (size_t)(DISK_SECTORS + 8) * SECTOR_BYTES;
@@ -693,6 +696,67 @@ discard(u64 lba, u32 count)
 	must(img, STORE_DISCARD, lba, count, NULL);
 }
 
+/* --- snapshots --------------------------------------------------------- */
+
+#define KEPT 3U
+
+static struct kept {
+	bool used;
+	struct rig_sector sector[DISK_SECTORS];
+} kept[KEPT];
+
+static void
+keep(struct kept *k, const char *name)
+{
+	struct err e;
+
+	if (image_snapshot_create(img, name, &e) != 0)
+		return; /* a host flush failed */
+	rig_flushed(&disk);
+	k->used = true;
+	memcpy(k->sector, disk.sector, sizeof(k->sector));
+}
+
+/* Until it is done the disk may be as it was, or as it was then. */
+static void
+go_back(struct kept *k, const char *name)
+{
+	struct rig_disk then = {.sector = k->sector,
+				.sectors = DISK_SECTORS,
+				.quiet = true};
+	struct err e;
+	int rc;
+
+	for (u32 i = 0; i < DISK_SECTORS; i++) {
+		k->sector[i].durable = k->sector[i].current;
+		k->sector[i].durable_zero = k->sector[i].current_zero;
+	}
+	other_disk = &then;
+	rc = image_snapshot_revert(img, name, &e);
+	other_disk = NULL;
+	if (rc == 0) {
+		memcpy(disk.sector, k->sector, sizeof(k->sector));
+		rig_flushed(&disk);
+	}
+}
+
+static void
+snapshot(void)
+{
+	u32 i = rig_pick(&rnd, KEPT);
+	char name[3] = {'k', (char)('0' + i), 0};
+	struct err e;
+
+	if (host.fail_flush != 0)
+		return;
+	if (!kept[i].used)
+		keep(&kept[i], name);
+	else if (rig_pick(&rnd, 3) == 0)
+		go_back(&kept[i], name);
+	else if (image_snapshot_delete(img, name, &e) == 0)
+		kept[i].used = false;
+}
+
 static void
 operation(void)
 {
@@ -715,6 +779,8 @@ operation(void)
 		discard(lba, count);
 	} else if (what < 73 && host.fail_flush == 0) {
 		burst();
+	} else if (what < 76) {
+		snapshot();
 	} else if (what < 94) {
 		flush();
 	} else if (what < 98) {
@@ -726,6 +792,16 @@ operation(void)
 	free(mine);
 }
 
+static void
+drop(void)
+{
+	struct image_info info;
+
+	image_info(img, &info);
+	moved += info.moved;
+	image_drop(img);
+}
+
 /* One of the states becomes the truth, as after a cut; or the process dies and
  * the host goes on. */
 static void
@@ -733,7 +809,7 @@ cut(void)
 {
 	host.failed = 0;
 	host.fail_flush = 0;
-	image_drop(img);
+	drop();
 	for (u32 i = 0; i < host.dirties; i++) {
 		u32 s = host.dirty[i];
 		struct host_sector *h = &host.sector[s];
@@ -758,6 +834,7 @@ run(void)
 	/* Now and then an interval runs through more than a segment. */
 	tiny.log_trigger_bytes =
 	    rig_pick(&rnd, 3) == 0 ? 2500U << 10 : 160U << 10;
+	memset(kept, 0, sizeof(kept));
 	begin_host();
 	rig_disk_init(&disk, DISK_SECTORS);
 	open_host();
@@ -766,7 +843,7 @@ run(void)
 			operation();
 		cut();
 	}
-	image_drop(img);
+	drop();
 	rig_disk_release(&disk);
 }
 
@@ -806,10 +883,10 @@ one_process(u64 my_seed, u64 my_target)
 	set_up();
 	while (states < target)
 		run();
-	printf("seed %llu: %llu states, %llu of them written to, %.0f a "
-	       "second\n",
+	printf("seed %llu: %llu states, %llu of them written to, %llu blocks "
+	       "moved, %.0f states a second\n",
 	       (unsigned long long)seed, (unsigned long long)states,
-	       (unsigned long long)opens_written,
+	       (unsigned long long)opens_written, (unsigned long long)moved,
 	       (double)states * 1e9 / (double)(clock_now_ns() - start));
 	fflush(stdout);
 }

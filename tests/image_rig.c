@@ -64,6 +64,7 @@ rig_disk_init(struct rig_disk *d, u64 sectors)
 	assert(d->sector != NULL);
 	d->sectors = sectors;
 	d->version = 0;
+	d->quiet = false;
 	for (u64 i = 0; i < sectors; i++)
 		d->sector[i].durable_zero = d->sector[i].current_zero = true;
 }
@@ -175,6 +176,8 @@ complain(const struct rig_disk *d, u64 lba, s64 got, const char *what)
 {
 	const struct rig_sector *s = &d->sector[lba];
 
+	if (d->quiet)
+		return;
 	fprintf(stderr,
 		"FAIL: sector %llu shows version %lld%s; durable is %u%s, "
 		"current %u%s: %s\n",

@@ -29,6 +29,7 @@ struct rig_disk {
 	struct rig_sector *sector;
 	u64 sectors;
 	u32 version; /* the last that was given */
+	bool quiet;  /* says nothing */
 };
 
 void rig_disk_init(struct rig_disk *d, u64 sectors);

@@ -31,7 +31,7 @@ static const struct image_limits little = {
     .close_log_bytes = 1U << 20,
     .segments_max = 4096,
     .reserve = 4,
-    .clean_dead = 2,
+    .slack = 2,
     .thread = true,
 };
 
