@@ -8,9 +8,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "cli/cli.h"
-
-#define SPINDLE_VERSION "0.1.0"
 
 static const struct cli_command commands[] = {
     {"run", "[OPTIONS] [--] [COMMAND [ARGUMENT ...]]",

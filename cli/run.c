@@ -24,7 +24,6 @@
 #include "vmm/machine.h"
 
 #define APPEND_BYTES 4096
-#define CDROM_AT     2 /* secondary master */
 
 struct run {
 	/* the command line */
@@ -132,7 +131,7 @@ read_options(struct run *r, const struct cli_command *self, int argc,
 		      &r->cdrom),
 	    CLI_VALUE("io", 0, "NAME", "auto, uring or threads (auto)",
 		      &r->storage.io),
-	    CLI_VALUE("ide", 0, "NAME", "piix4 or piix3 (piix4)", &r->ide),
+	    CLI_VALUE("ide", 0, "NAME[,..]", "piix4 or piix3 (piix4)", &r->ide),
 	    CLI_VALUE("trace", 0, "PATTERNS",
 		      "trace 'disk_*,io_*'; 'help' lists", &r->trace),
 	    CLI_VALUE("trace-file", 0, "FILE", "where to (stderr)",
@@ -181,11 +180,9 @@ check_options(struct run *r, struct err *e)
 			       "there is no CPU '%s'; default and host there "
 			       "are",
 			       r->cpu);
-	if (strcmp(r->ide, "piix4") != 0 && strcmp(r->ide, "piix3") != 0)
-		return err_set(e, -EINVAL,
-			       "there is no IDE controller '%s'; there are "
-			       "piix4 and piix3",
-			       r->ide);
+	rc = storage_ide(&r->storage, r->ide, e);
+	if (rc != 0)
+		return rc;
 	for (unsigned i = 0; i < r->disks.count; i++) {
 		rc = storage_add(&r->storage, r->disks.item[i], e);
 		if (rc != 0)
@@ -213,7 +210,9 @@ check_options(struct run *r, struct err *e)
 	c->driver = r->driver;
 	c->host_cpuid = strcmp(r->cpu, "host") == 0;
 	c->no_lapic = r->no_lapic;
-	c->piix3 = strcmp(r->ide, "piix3") == 0;
+	c->piix3 = r->storage.ide.piix3;
+	c->ide_firmware = r->storage.ide.firmware;
+	c->ide_delay_ns = r->storage.ide.delay_ns;
 	/* A guest that reboots under a command has lost the command. */
 	c->no_reboot = r->no_reboot || r->command != NULL;
 	c->ctl_path = r->ctl;
@@ -477,10 +476,12 @@ run_with_storage(struct run *r)
 	if (r->trace != NULL)
 		rc = trace_start(r->trace_file, &e);
 	if (rc == 0)
-		rc = storage_open(&r->storage, r->config.disk,
-				  r->cdrom != NULL ? 1U << CDROM_AT : 0, &e);
+		rc =
+		    storage_open(&r->storage, r->config.disk,
+				 r->cdrom != NULL ? 1U << r->storage.ide.cd : 0,
+				 &e);
 	if (rc == 0 && r->cdrom != NULL) {
-		r->drive.position = CDROM_AT;
+		r->drive.position = r->storage.ide.cd;
 		r->drive.disc.path = r->cdrom[0] != '\0' ? r->cdrom : NULL;
 		r->drive.disc.pool = r->storage.pool;
 		r->config.cdrom = &r->drive;
@@ -516,7 +517,7 @@ run_main(const struct cli_command *self, int argc, char **argv)
 			.driver = "auto",
 			.cpu = "default",
 			.ide = "piix4",
-			.storage = {.io = "auto"}};
+			.storage = {.io = "auto", .ide = {.cd = 2}}};
 	bool help = false;
 	struct err e;
 	int status;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "cache/iopool.h"
@@ -55,8 +56,8 @@ list_words(char *out, size_t room, const struct word *w)
 }
 
 static int
-take_word(const struct word *words, const char *key, const char *value,
-	  int *out, struct err *e)
+take_word(const char *option, const struct word *words, const char *key,
+	  const char *value, int *out, struct err *e)
 {
 	char all[100];
 
@@ -66,7 +67,7 @@ take_word(const struct word *words, const char *key, const char *value,
 			return 0;
 		}
 	list_words(all, sizeof(all), words);
-	return err_set(e, -EINVAL, "--disk: %s is %s, not '%s'", key, all,
+	return err_set(e, -EINVAL, "%s: %s is %s, not '%s'", option, key, all,
 		       value);
 }
 
@@ -111,19 +112,19 @@ take_key(struct storage_disk *d, const char *key, const char *value,
 
 #define IS(name) (strcmp(key, name) == 0)
 	if (IS("cache")) {
-		rc = take_word(caches, key, value, &v, e);
+		rc = take_word("--disk", caches, key, value, &v, e);
 		c->cache = (enum disk_cache)v;
 	} else if (IS("host")) {
-		rc = take_word(hosts, key, value, &v, e);
+		rc = take_word("--disk", hosts, key, value, &v, e);
 		c->buffered = v != 0;
 	} else if (IS("readonly")) {
-		rc = take_word(switches, key, value, &v, e);
+		rc = take_word("--disk", switches, key, value, &v, e);
 		c->read_only = v != 0;
 	} else if (IS("rerror")) {
-		rc = take_word(rerrors, key, value, &v, e);
+		rc = take_word("--disk", rerrors, key, value, &v, e);
 		c->rerror = (enum disk_policy)v;
 	} else if (IS("werror")) {
-		rc = take_word(werrors, key, value, &v, e);
+		rc = take_word("--disk", werrors, key, value, &v, e);
 		c->werror = (enum disk_policy)v;
 	} else if (IS("cache-size")) {
 		rc = parse_size(value, &c->cache_bytes, e);
@@ -226,6 +227,61 @@ storage_add(struct storage *s, const char *text, struct err *e)
 	return rc;
 }
 
+static const struct word models[] = {{"piix4", 0}, {"piix3", 1}, {NULL, 0}};
+
+static int
+take_ide_key(struct storage_ide *ide, const char *key, const char *value,
+	     struct err *e)
+{
+	u64 n = 0;
+	int rc = 0;
+
+	if (strcmp(key, "firmware") == 0) {
+		if (strlen(value) > 8)
+			return err_set(e, -EINVAL,
+				       "--ide: a firmware revision has at most "
+				       "8 characters, not '%s'",
+				       value);
+		ide->firmware = value;
+	} else if (strcmp(key, "delay") == 0) {
+		rc = parse_u64(value, 0, 1000000, &n, e);
+		ide->delay_ns = n * NS_PER_US;
+	} else if (strcmp(key, "cd") == 0) {
+		rc = parse_u64(value, 0, STORAGE_DISKS - 1, &n, e);
+		ide->cd = (unsigned)n;
+	} else {
+		return err_set(e, -EINVAL,
+			       "--ide has no key '%s'; there are firmware, "
+			       "delay and cd",
+			       key);
+	}
+	if (rc != 0)
+		err_prefix(e, "--ide: %s", key);
+	return rc;
+}
+
+int
+storage_ide(struct storage *s, const char *text, struct err *e)
+{
+	char *rest = s->ide_text = strdup(text), *word = next_word(&rest);
+	int piix3 = 0, rc;
+
+	if (word == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = take_word("--ide", models, "the controller", word, &piix3, e);
+	s->ide.piix3 = piix3 != 0;
+	while (rc == 0 && (word = next_word(&rest)) != NULL) {
+		char *value = strchr(word, '=');
+
+		if (value == NULL)
+			return err_set(e, -EINVAL,
+				       "--ide: '%s' is not KEY=VALUE", word);
+		*value++ = '\0';
+		rc = take_ide_key(&s->ide, word, value, e);
+	}
+	return rc;
+}
+
 /* --- opening and closing ----------------------------------------------- */
 
 static int
@@ -307,6 +363,7 @@ storage_close(struct storage *s, struct err *e)
 			*e = mine;
 		}
 	}
+	free(s->ide_text);
 	if (s->pool != NULL)
 		iopool_close(s->pool);
 	return rc;

@@ -29,8 +29,18 @@ struct storage_disk {
 	struct disk *disk;
 };
 
+/* --ide NAME[,KEY=VALUE]... */
+struct storage_ide {
+	bool piix3;
+	const char *firmware; /* NULL: ours */
+	u64 delay_ns;
+	unsigned cd; /* position of the CD drive */
+};
+
 struct storage {
 	const char *io; /* backend of the pool */
+	struct storage_ide ide;
+	char *ide_text; /* what it was read from, cut into words */
 	struct iopool *pool;
 	unsigned count;
 	struct storage_disk disk[STORAGE_DISKS];
@@ -41,6 +51,9 @@ extern const char storage_keys[];
 
 /* Takes one --disk value. */
 int storage_add(struct storage *s, const char *text, struct err *e) MUST_CHECK;
+
+/* Takes the --ide value. */
+int storage_ide(struct storage *s, const char *text, struct err *e) MUST_CHECK;
 
 /* place[position] is set for each disk; positions that are already taken
  * there, by a CD drive, are left out. */

@@ -313,6 +313,8 @@ open_ide(struct machine *m, const struct machine_config *cfg, struct err *e)
 {
 	struct ide_config ic = {
 	    .model = cfg->piix3 ? IDE_PIIX3 : IDE_PIIX4,
+	    .firmware = cfg->ide_firmware,
+	    .delay_ns = cfg->ide_delay_ns,
 	    .irq = {wire(m, IDE_IRQ0), wire(m, IDE_IRQ1)},
 	    .ram = &m->ram,
 	    .timers = &m->timers,

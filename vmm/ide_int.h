@@ -82,7 +82,6 @@
 #define BM_INTR	     0x04
 #define BM_CAPABLE   0x60
 
-#define IDE_FIRMWARE	 "0.1.0"
 #define IDE_MULTIPLE_MAX 16
 #define IDE_BUFFER_BYTES (IDE_MULTIPLE_MAX * DISK_SECTOR_BYTES)
 #define IDE_PIECES_MAX	 8192 /* a PRD table is at most 64 KiB */

@@ -46,6 +46,8 @@ struct machine_config {
 	struct disk *disk[MACHINE_DISKS]; /* NULL: none; they outlive it */
 	const struct cdrom_config *cdrom; /* NULL: no CD drive */
 	bool piix3;			  /* an older IDE controller: no UDMA */
+	const char *ide_firmware; /* revision of its drives; NULL: ours */
+	u64 ide_delay_ns;	  /* each access takes at least this long */
 };
 
 enum machine_end_kind {

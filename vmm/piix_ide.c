@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "vmm/ide_int.h"
 #include "vmm/piix4.h"
 
@@ -186,7 +187,7 @@ ide_open(struct ide **out, const struct ide_config *cfg, struct err *e)
 {
 	struct ide *i = calloc(1, sizeof(*i));
 	const char *firmware =
-	    cfg->firmware != NULL ? cfg->firmware : IDE_FIRMWARE;
+	    cfg->firmware != NULL ? cfg->firmware : SPINDLE_VERSION;
 
 	if (i == NULL)
 		return err_set(e, -ENOMEM, "no memory for the disk controller");
