@@ -672,11 +672,11 @@ static void
 burst(void)
 {
 	host.quiet = true;
-	for (unsigned i = 0; i < 24 && img->failed == 0; i++) {
-		u64 lba = rig_pick(&rnd, 2) * 40;
+	for (unsigned i = 0; i < 48 && img->failed == 0; i++) {
+		u64 lba = rig_pick(&rnd, 2) * 40; /* the rest is cold */
 
-		rig_write(&disk, lba, 80, buf);
-		must(img, STORE_WRITE, lba, 80, buf);
+		rig_write(&disk, lba, 40, buf);
+		must(img, STORE_WRITE, lba, 40, buf);
 	}
 	flush();
 	host.quiet = false;
