@@ -426,17 +426,26 @@ waiter_done(struct store_req *r)
 }
 
 int
-image_flush(struct image *img)
+image_do(struct image *img, enum store_op op, u64 lba, u32 count)
 {
-	struct waiter w = {.r = {.op = STORE_FLUSH, .done = waiter_done},
-			   .img = img};
+	struct waiter w = {
+	    .r = {.op = op, .lba = lba, .count = count, .done = waiter_done},
+	    .img = img};
+	struct store_req *r = &w.r;
 
-	image_flush_req(img, &w.r);
+	assert(op == STORE_FLUSH || op == STORE_ZERO);
+	image_submit(&img->store, &r, 1);
 	lock_acquire(&img->lock);
 	while (!w.done)
 		cond_wait(&img->changed, &img->lock);
 	lock_release(&img->lock);
 	return w.r.rc;
+}
+
+int
+image_flush(struct image *img)
+{
+	return image_do(img, STORE_FLUSH, 0, 0);
 }
 
 int

@@ -139,7 +139,7 @@ struct image {
 	struct image_limits limits; /* [const] */
 	char *path;		    /* [const] */
 	u64 image_id;		    /* [const] */
-	u32 seg_shift;		    /* [const] */
+	u32 seg_shift, codec;	    /* [const] */
 	u64 blocks;		    /* [const] while requests are in flight */
 
 	/* the log [wlock] */
@@ -270,6 +270,10 @@ int image_open_io(struct image **out, struct imgio *io, const char *path,
 int image_create_io(struct imgio *io, const struct image_create_options *o,
 		    const u8 *uuid, u32 prepared, struct err *e) MUST_CHECK;
 
+/* One request, waited for. */
+int image_do(struct image *img, enum store_op op, u64 lba, u32 count)
+    EXCLUDES(img->wlock, img->lock) MUST_CHECK;
+
 /* Without any flush or write: as if the process had died. */
 void image_drop(struct image *img);
 
@@ -365,6 +369,7 @@ struct commit {
 	struct super change;
 	const char *snap_name; /* a new snapshot; stopped ones only */
 	u64 snap_delete;       /* id of one that goes; 0: none */
+	u64 sectors;	       /* a new size; stopped ones only; 0: none */
 };
 
 /* One checkpoint, beside the writers. */
@@ -400,6 +405,11 @@ bool map_node_ok(const struct image *img, const u8 *buf, struct mapentry e,
 int map_look(struct image *img, struct mapentry root, unsigned levels,
 	     u64 block, u8 *buf, struct mapentry *e)
     REQUIRES(img->work_lock) MUST_CHECK;
+
+/* The map gets as many levels as the new size needs; what is cut off is zeros
+ * already. */
+int map_resize(struct image *img, struct mapentry *root, u32 *levels,
+	       unsigned want) REQUIRES(img->work_lock) MUST_CHECK;
 
 /* Everything below e goes; what a snapshot has, and all below it, stays. */
 int map_drop(struct image *img, struct mapentry e, unsigned level, u64 first)

@@ -27,7 +27,7 @@ pack(struct image *img, const u8 *data, u32 count) REQUIRES(img->wlock)
 {
 	u32 sectors;
 
-	if (img->super.codec != IMG_CODEC_LZ4)
+	if (img->codec != IMG_CODEC_LZ4)
 		return 0;
 	if (img->pack_skip != 0) {
 		img->pack_skip--;
@@ -297,7 +297,7 @@ image_pump(struct image *img)
 		if (begin_read)
 			image_read(img, &img->rmw.read);
 		/* Without a thread of its own the work is the writer's. */
-	} while (!img->threaded && image_work(img));
+	} while (!img->limits.thread && image_work(img));
 }
 
 void

@@ -430,6 +430,11 @@ new_map(struct image *img, const struct commit *c, struct plan *p)
 		rc = merge(img, frozen_delta(img), p);
 	if (rc == 0)
 		rc = merge(img, active_delta(img), p);
+	if (rc == 0 && c->sectors != 0) {
+		s->sectors = c->sectors;
+		rc = map_resize(img, &p->root, &s->map_levels,
+				map_levels_for(blocks_of(c->sectors)));
+	}
 	return rc;
 }
 
@@ -541,7 +546,7 @@ image_commit(struct image *img, const struct commit *c)
 	int rc;
 
 	c = c ? c : &plain;
-	assert(!c->snap_name && !c->new_head && !c->twice);
+	assert(!c->snap_name && !c->new_head && !c->twice && !c->sectors);
 
 	lock_acquire(&img->lock);
 	frozen = img->frozen;

@@ -431,6 +431,7 @@ image_load(struct image *img, struct err *e)
 		return rc;
 	img->image_id = super_image_id(&img->super);
 	img->seg_shift = img->super.segment_shift;
+	img->codec = img->super.codec;
 	img->blocks = blocks_of(img->super.sectors);
 	img->interval = img->super.generation + 1;
 	rc = load_segments(img, careful, e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Snapshots: roots of maps that are kept (docs/image.5.md 4, 6). */
+/* Snapshots: roots of maps that are kept (docs/image.5.md 4, 6). And another
+ * size for the disk. */
 #include "hdd/image_int.h"
 
 #include <errno.h>
@@ -340,4 +341,36 @@ image_snapshots(struct image *img, struct image_snapshot *out, unsigned max)
 	}
 	lock_release(&img->lock);
 	return n;
+}
+
+/* --- another size ------------------------------------------------------ */
+
+#define ZERO_AT_ONCE BIT(30) /* sectors */
+
+int
+image_resize(struct image *img, u64 sectors, struct err *e)
+{
+	struct commit c = {.twice = true, .sectors = sectors};
+	u64 lba = sectors;
+	int rc = check_writable(img, e);
+
+	if (rc != 0)
+		return rc;
+	if (sectors == 0 || sectors > IMG_SECTORS_MAX)
+		return err_set(e, -EINVAL,
+			       "a disk has 1 to 2^48 sectors, not %llu",
+			       (unsigned long long)sectors);
+	while (rc == 0 && lba < img->store.sectors) {
+		u32 n = (u32)MIN(img->store.sectors - lba, ZERO_AT_ONCE);
+
+		rc = image_do(img, STORE_ZERO, lba, n);
+		lba += n;
+	}
+	lock_acquire(&img->work_lock);
+	if (rc == 0)
+		rc = commit_held(img, &c);
+	img->store.sectors = img->super.sectors;
+	img->blocks = blocks_of(img->super.sectors);
+	lock_release(&img->work_lock);
+	return rc == 0 ? 0 : err_errno(e, rc, "cannot resize '%s'", img->path);
 }

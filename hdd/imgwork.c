@@ -146,7 +146,7 @@ image_work(struct image *img)
 	bool mine, did = false;
 
 	lock_acquire(&img->lock);
-	mine = img->threaded || (!img->working && is_due(img));
+	mine = img->limits.thread || (!img->working && is_due(img));
 	img->working |= mine;
 	lock_release(&img->lock);
 	if (!mine)

@@ -311,3 +311,62 @@ map_merge(struct image *img, const struct mapdelta *d, struct mapentry *root,
 		*root = e;
 	return rc;
 }
+
+/* --- another size ------------------------------------------------------ */
+
+/* A root above the root. */
+static int
+add_level(struct image *img, struct mapentry *root, unsigned level)
+    REQUIRES(img->work_lock)
+{
+	struct nodehead h = {
+	    .kind = NODE_MAP,
+	    .level = (u8)level,
+	    .count = IMG_FANOUT,
+	    .image_id = img->image_id,
+	    .generation = img->commit_generation,
+	};
+	u8 *buf = img->level[level];
+	int rc;
+
+	if (!place_stored(root->place))
+		return 0; /* it stands for all of the larger disk as well */
+	fill(buf, PLACE_ABSENT);
+	node_put(buf, 0, *root);
+	rc = commit_alloc(img, &h.at);
+	if (rc != 0)
+		return rc;
+	*root = (struct mapentry){place_raw(h.at), node_seal(buf, &h)};
+	return commit_node(img, h.at, buf);
+}
+
+/* Its first child becomes the root. */
+static int
+remove_level(struct image *img, struct mapentry *root, unsigned level)
+    REQUIRES(img->work_lock)
+{
+	u8 *buf = img->level[level];
+	int rc;
+
+	if (!place_stored(root->place))
+		return 0;
+	rc = map_node_read(img, *root, level, 0, buf);
+	if (rc != 0)
+		return rc;
+	commit_drop(img, place_at(root->place));
+	*root = node_get(buf, 0);
+	return 0;
+}
+
+int
+map_resize(struct image *img, struct mapentry *root, u32 *levels, unsigned want)
+{
+	int rc = 0;
+
+	assert(want != 0 && want <= IMG_LEVELS_MAX);
+	while (rc == 0 && *levels < want)
+		rc = add_level(img, root, (*levels)++);
+	while (rc == 0 && *levels > want)
+		rc = remove_level(img, root, --*levels);
+	return rc;
+}
