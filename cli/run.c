@@ -105,10 +105,10 @@ let_signals(struct run *r, bool in)
 }
 
 static const char run_notes[] =
-    "Without --kernel the default guest is started ('spindle guests'). With a\n"
-    "COMMAND its output and exit status become spindle's; without one you get\n"
-    "the guest's console, where Ctrl-] h lists the escape keys.\n"
-    "Exit status: the command's; 1 failure, 2 usage, 128+n by signal n.\n";
+    "The first of 'spindle guests' is the default; Ctrl-] h lists the "
+    "console's "
+    "keys.\n"
+    "Exit status: the COMMAND's; 1 failure, 2 usage, 128+n by signal n.\n";
 
 static int
 read_options(struct run *r, const struct cli_command *self, int argc,

@@ -114,7 +114,7 @@ take_event(struct trace *t, const struct event *ev)
 		return add(&t->host, ev->id, ev->ns);
 	else if (strcmp(ev->name, "io_flush_done") == 0)
 		end_flush(&t->host, ev, "errno");
-	else if (strcmp(ev->name, "trace_lost") == 0)
+	else if (strcmp(ev->name, "trace_dropped") == 0)
 		t->lost += number(ev->text, "events");
 	return 0;
 }
