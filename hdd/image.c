@@ -13,7 +13,7 @@
 
 const struct image_limits image_default_limits = {
     .batches = 4,
-    .rops = 48,
+    .rops = 32,
     .nodes = 5120,
     .delta_blocks = 196608,
     .delta_trigger = 131072,

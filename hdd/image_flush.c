@@ -132,7 +132,7 @@ image_fail_locked(struct image *img, int rc)
 		img->failed = rc;
 	cond_wake_all(&img->changed);
 	lock_release(&img->lock);
-	image_clean_undo(img);
+	image_undo(img);
 	if (first || !img->relogged)
 		img->relogged = log_move(img, true) == 0;
 }

@@ -64,13 +64,13 @@
 
 #define BATCH_BYTES	(1U << 20)
 #define BATCH_MIN_BYTES (2 * IMG_BLOCK) /* a record and one block */
-#define ROP_BLOCKS	32U
+#define ROP_BLOCKS	64U
 #define NODEBUF_BYTES	(1U << 20)
 
 /* How much of everything. Tests have little of each. */
 struct image_limits {
 	u32 batches;	   /* 1 MiB each */
-	u32 rops;	   /* reads at once; about 260 KiB each */
+	u32 rops;	   /* reads at once; about 400 KiB each */
 	u32 nodes;	   /* in the cache */
 	u32 delta_blocks;  /* most entries of a delta */
 	u32 delta_trigger; /* a checkpoint begins */
@@ -214,8 +214,7 @@ struct image {
 	u8 *cleanbuf; /* a segment */
 	bool rewrite_snaps;
 
-	/* Blocks that were moved and not flushed since [wlock]: whoever loses
-	 * that flush has them no more, but their old place does. */
+	/* what a failed flush undoes [wlock] */
 	struct move *move;
 	u32 moves;
 
@@ -327,6 +326,10 @@ s64 image_append(struct image *img, u64 block, u32 count,
     REQUIRES(img->wlock) MUST_CHECK;
 
 /* --- image_read.c ------------------------------------------------------ */
+
+/* The entry of a block, as far as memory knows it. */
+bool image_peek(struct image *img, u64 block, struct mapentry *e)
+    REQUIRES(img->lock) MUST_CHECK;
 
 int rops_init(struct image *img) MUST_CHECK;
 void rops_release(struct image *img);
@@ -442,8 +445,13 @@ bool image_wait_readers(struct image *img) EXCLUDES(img->lock) MUST_CHECK;
 bool image_clean(struct image *img) REQUIRES(img->work_lock);
 bool image_clean_wanted(struct image *img) REQUIRES(img->lock);
 
-/* A flush failed: what was moved and not flushed is where it was. */
-void image_clean_undo(struct image *img) REQUIRES(img->wlock)
-    EXCLUDES(img->lock);
+/* Blocks that were moved, or of which a part was written, and that no flush
+ * has covered yet: when it fails they are what they were before. The part is
+ * written again by whoever wrote it (disk-rules 12), and finds the rest. */
+void image_undo(struct image *img) REQUIRES(img->wlock) EXCLUDES(img->lock);
+bool image_undo_room(struct image *img) REQUIRES(img->wlock)
+    EXCLUDES(img->lock) MUST_CHECK;
+void image_undo_note(struct image *img, u64 block, struct mapentry old)
+    REQUIRES(img->wlock) EXCLUDES(img->lock);
 
 #endif

@@ -401,6 +401,29 @@ from_map(struct image *img, struct rop *o, u32 i) REQUIRES(img->lock)
 	return true;
 }
 
+bool
+image_peek(struct image *img, u64 block, struct mapentry *e)
+{
+	u64 first = 0;
+
+	if (mapdelta_get(active_delta(img), block, e) ||
+	    (img->frozen && mapdelta_get(frozen_delta(img), block, e)))
+		return true;
+	*e = img->super.root;
+	for (unsigned level = img->super.map_levels;
+	     level-- > 0 && place_stored(e->place);) {
+		u64 span = map_span(level);
+		const u8 *node =
+		    mapnodes_find(&img->nodes, place_at(e->place), e->sum);
+
+		if (!node)
+			return false;
+		*e = node_get(node, (u32)((block - first) / span));
+		first += (block - first) / span * span;
+	}
+	return true;
+}
+
 static void resolve(struct rop *o);
 
 static void

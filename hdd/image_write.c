@@ -192,6 +192,8 @@ put_part(struct image *img, struct store_req *r, u32 done, u32 skip, u32 n)
 	u64 block = (r->lba + done) / IMG_BLOCK_SECTORS;
 	struct rmw *m = &img->rmw;
 	struct iovec iov = {m->buf, IMG_BLOCK};
+	struct mapentry old;
+	bool known;
 	s64 put;
 
 	if (m->state == RMW_IDLE)
@@ -209,9 +211,15 @@ put_part(struct image *img, struct store_req *r, u32 done, u32 skip, u32 n)
 	else
 		memset(m->buf + (size_t)skip * IMG_SECTOR, 0,
 		       (size_t)n * IMG_SECTOR);
+	known = image_undo_room(img);
+	lock_acquire(&img->lock);
+	known = known && image_peek(img, block, &old);
+	lock_release(&img->lock);
 	put = image_append(img, block, 1, &iov, 1, 0);
 	if (put == -EAGAIN)
 		return put;
+	if (put > 0 && known)
+		image_undo_note(img, block, old);
 	m->state = RMW_IDLE;
 	return put < 0 ? put : (s64)n;
 }

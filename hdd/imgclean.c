@@ -64,13 +64,13 @@ sparsest(struct image *img)
 	return best;
 }
 
-/* --- moving ------------------------------------------------------------ */
+/* --- what a failed flush undoes ---------------------------------------- */
 
 void
-image_clean_undo(struct image *img)
+image_undo(struct image *img)
 {
 	lock_acquire(&img->lock);
-	for (u32 i = 0; i < img->moves; i++) {
+	for (u32 i = img->moves; i-- > 0;) {
 		const struct move *m = &img->move[i];
 		struct mapentry e;
 
@@ -90,8 +90,8 @@ image_clean_undo(struct image *img)
 	lock_release(&img->lock);
 }
 
-static bool
-room_for_moves(struct image *img) REQUIRES(img->wlock)
+bool
+image_undo_room(struct image *img)
 {
 	bool durable;
 
@@ -101,8 +101,24 @@ room_for_moves(struct image *img) REQUIRES(img->wlock)
 	lock_release(&img->lock);
 	if (durable)
 		img->moves = 0;
-	return img->moves + IMG_RUN_BLOCKS <= MOVES_MAX;
+	return img->moves < MOVES_MAX;
 }
+
+void
+image_undo_note(struct image *img, u64 block, struct mapentry old)
+{
+	struct mapentry e = {PLACE_ABSENT, 0};
+
+	lock_acquire(&img->lock);
+	(void)mapdelta_get(active_delta(img), block, &e);
+	lock_release(&img->lock);
+	img->move[img->moves++] = (struct move){.block = block,
+						.seq = img->log.seq,
+						.old = old,
+						.place = e.place};
+}
+
+/* --- moving ------------------------------------------------------------ */
 
 static bool
 overwritten(struct image *img, u64 block)
@@ -117,22 +133,6 @@ overwritten(struct image *img, u64 block)
 	return is;
 }
 
-static void
-note_move(struct image *img, u64 block, struct mapentry old)
-    REQUIRES(img->wlock)
-{
-	struct mapentry e = {PLACE_ABSENT, 0};
-
-	lock_acquire(&img->lock);
-	(void)mapdelta_get(active_delta(img), block, &e);
-	img->move[img->moves++] = (struct move){.block = block,
-						.seq = img->log.seq,
-						.old = old,
-						.place = e.place};
-	img->stats.moved++;
-	lock_release(&img->lock);
-}
-
 /* One block whose map entry is e. 1: moved, 0: somebody was faster, or
  * -errno: no room. */
 static int
@@ -143,12 +143,16 @@ move_block(struct image *img, u64 block, struct mapentry e, u8 *data)
 	int rc = 0;
 
 	lock_acquire(&img->wlock);
-	if (!list_empty(&img->wwait) || !room_for_moves(img))
+	if (!list_empty(&img->wwait) || !image_undo_room(img))
 		rc = -EAGAIN;
 	else if (!overwritten(img, block))
 		rc = (int)image_append(img, block, 1, &iov, 1, 0);
-	if (rc > 0)
-		note_move(img, block, e);
+	if (rc > 0) {
+		image_undo_note(img, block, e);
+		lock_acquire(&img->lock);
+		img->stats.moved++;
+		lock_release(&img->lock);
+	}
 	lock_release(&img->wlock);
 	image_kick(img);
 	return rc;

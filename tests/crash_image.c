@@ -615,28 +615,23 @@ open_host(void)
 		die(e.text);
 }
 
-static bool
-is_suspect(u32 block)
-{
-	for (u32 s = block * 8; s < MIN(block * 8 + 8, DISK_SECTORS); s++)
-		if (disk.sector[s].current != disk.sector[s].durable)
-			return true;
-	return false;
-}
-
-/* Everything that is not durable goes to the store again, in whole blocks:
- * what was there may be unreadable. Then flushes may work again (disk-rules
- * 12). */
+/* Everything that is not durable goes to the store again; then flushes may
+ * work again (disk-rules 12). */
 static void
 redo(void)
 {
-	for (u32 block = 0; block * 8 < DISK_SECTORS; block++) {
-		u32 count = MIN(8, DISK_SECTORS - block * 8);
+	for (u32 lba = 0; lba < DISK_SECTORS; lba++) {
+		u32 n = 0;
 
-		if (!is_suspect(block))
+		while (lba + n < DISK_SECTORS &&
+		       disk.sector[lba + n].current !=
+			   disk.sector[lba + n].durable)
+			n++;
+		if (n == 0)
 			continue;
-		rig_again(&disk, block * 8, count, buf);
-		must(img, STORE_WRITE, block * 8, count, buf);
+		rig_again(&disk, lba, n, buf);
+		must(img, STORE_WRITE, lba, n, buf);
+		lba += n;
 	}
 	if (image_store(img)->ops->recover(image_store(img)) != 0)
 		die("recover() failed on a host that works");

@@ -16,7 +16,7 @@
 #include "tests/image_memory.h"
 #include "tests/image_rig.h"
 
-#define SECTORS	   4001U
+#define SECTORS	   1601U
 #define FILE_BYTES (12U << 20)
 #define FLIPS	   10000U
 
@@ -459,7 +459,7 @@ test_image_finds_every_flipped_bit(void **state)
 			 0);
 	image_drop(img);
 	for (u32 i = 0; i < FLIPS; i++) {
-		u32 at = rig_pick(&rnd, 5U << 20);
+		u32 at = rig_pick(&rnd, 3U << 20);
 		u64 first, where = UINT64_MAX;
 		int rc;
 
