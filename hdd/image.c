@@ -230,8 +230,7 @@ init_buffers(struct image *img)
 	img->pack = malloc(LZ4_OUT_BYTES);
 	img->rmw.buf = aligned_alloc(IMG_BLOCK, IMG_BLOCK);
 	img->nodebuf = aligned_alloc(IMG_BLOCK, NODEBUF_BYTES);
-	img->cleanbuf =
-	    aligned_alloc(IMG_BLOCK, (1U << IMG_SEG_SHIFT_MAX) + LZ4_RUN_BYTES);
+	img->plain = aligned_alloc(IMG_BLOCK, LZ4_RUN_BYTES);
 	img->touch = calloc(TOUCH_MAX, sizeof(*img->touch));
 	img->move = calloc(MOVES_MAX, sizeof(*img->move));
 	img->snap = calloc(IMG_SNAPSHOTS_MAX, sizeof(*img->snap));
@@ -240,7 +239,7 @@ init_buffers(struct image *img)
 		img->level[i] = aligned_alloc(IMG_BLOCK, IMG_BLOCK);
 		ok &= img->level[i] != NULL;
 	}
-	ok &= img->pack && img->rmw.buf && img->nodebuf && img->cleanbuf &&
+	ok &= img->pack && img->rmw.buf && img->nodebuf && img->plain &&
 	      img->touch && img->move && img->snap && img->next_snap;
 	return ok ? 0 : -ENOMEM;
 }
@@ -281,14 +280,18 @@ init_lists(struct image *img)
 	img->rmw.img = img;
 }
 
-/* A log that was long may have made a delta larger than the buffer that sorts
- * it; the other delta stays as it is. */
+/* What depends on what was opened: a log that was long has made a delta
+ * larger; the other one stays as it is. */
 static int
-init_sorted(struct image *img)
+init_late(struct image *img)
 {
-	img->sorted_max = MAX(img->delta[0].max, img->delta[1].max);
-	img->sorted = calloc(img->sorted_max, sizeof(*img->sorted));
-	return img->sorted ? 0 : -ENOMEM;
+	u32 most = MAX(img->delta[0].max, img->delta[1].max);
+
+	if (img->store.read_only)
+		return 0;
+	img->sorted = calloc(most, sizeof(*img->sorted));
+	img->cleanbuf = aligned_alloc(IMG_BLOCK, 1U << img->seg_shift);
+	return img->sorted && img->cleanbuf ? 0 : -ENOMEM;
 }
 
 /* What was only in the host's page cache when its writer died may have been
@@ -326,8 +329,6 @@ image_open_io(struct image **out, struct imgio *io, const char *path,
 		err_errno(e, rc, "cannot set up '%s'", path);
 	if (rc == 0)
 		rc = image_load(img, e);
-	if (rc == 0 && init_sorted(img) != 0)
-		rc = err_set(e, -ENOMEM, "no memory for '%s'", path);
 	img->store = (struct store){
 	    .ops = &image_ops,
 	    .pool = io->pool,
@@ -336,6 +337,8 @@ image_open_io(struct image **out, struct imgio *io, const char *path,
 	    .read_only = read_only,
 	    .can_discard = !read_only,
 	};
+	if (rc == 0 && init_late(img) != 0)
+		rc = err_set(e, -ENOMEM, "no memory for '%s'", path);
 	if (rc == 0)
 		rc = settle(img, e);
 	if (rc == 0 && (rc = image_work_start(img)) != 0)
@@ -378,6 +381,7 @@ release_memory(struct image *img)
 	free(img->rmw.buf);
 	free(img->nodebuf);
 	free(img->cleanbuf);
+	free(img->plain);
 	free(img->touch);
 	free(img->move);
 	free(img->snap);

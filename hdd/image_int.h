@@ -207,11 +207,11 @@ struct image {
 	u64 nodebuf_off;
 	u32 node_seg, node_off; /* where the next node goes */
 	struct deltaslot *sorted;
-	u32 sorted_max;
 	u8 *level[IMG_LEVELS_MAX + 1]; /* a node for each level, and one */
 	u64 *touch; /* first blocks of leaves that the cleaner moves */
 	u32 touches;
 	u8 *cleanbuf; /* a segment */
+	u8 *plain;    /* LZ4_RUN_BYTES */
 	bool rewrite_snaps;
 
 	/* what a failed flush undoes [wlock] */

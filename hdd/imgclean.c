@@ -164,7 +164,7 @@ move_run(struct image *img, const struct run *r, u64 sector, u8 *data)
     REQUIRES(img->work_lock)
 {
 	static const u32 node_level = IMG_LEVELS_MAX;
-	u8 *plain = img->cleanbuf + (1U << img->seg_shift);
+	u8 *plain = img->plain;
 	bool unpacked = false;
 
 	for (u32 i = 0; i < r->count; i++) {

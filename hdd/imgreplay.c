@@ -281,7 +281,7 @@ static bool
 run_holds(struct image *img, const struct run *r, const u64 *sums,
 	  const u8 *data)
 {
-	u8 *plain = img->cleanbuf;
+	u8 *plain = img->plain;
 
 	if (r->kind == PLACE_LZ4) {
 		if (lz4_run_unpack(plain, r->count, data, r->sectors) != 0)

@@ -39,7 +39,7 @@
 #define SAMPLE	      12U /* pages tried of each kind of state */
 #define EPOCH_OPS     60U /* operations before a state becomes the truth */
 #define EPOCHS	      40U /* before everything begins anew */
-#define STATES	      240000U
+#define STATES	      (RIG_SLOW ? 8000U : 240000U)
 #define STATES_LONG   20000000U
 #define ARENA_BYTES   (400U << 20)
 

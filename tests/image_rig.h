@@ -15,6 +15,18 @@
 
 #include "cache/store.h"
 
+/* Programs with a sanitizer in them are 20 times slower. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RIG_SLOW 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define RIG_SLOW 1
+#endif
+#endif
+#ifndef RIG_SLOW
+#define RIG_SLOW 0
+#endif
+
 /* One request, waited for; *bad_lba may be NULL. */
 int rig_request(struct store *s, enum store_op op, u64 lba, u32 count,
 		void *buf, u64 *bad_lba);

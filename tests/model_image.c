@@ -16,7 +16,7 @@
 #include "tests/image_rig.h"
 
 #define MODEL_SECTORS 20003U /* not a whole number of blocks */
-#define OPS	      10000U
+#define OPS	      (RIG_SLOW ? 1500U : 10000U)
 #define OPS_LONG      1000000U
 #define MOST	      700U /* sectors at once */
 
