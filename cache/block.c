@@ -14,6 +14,7 @@
 
 #define EVICT_BATCH 16U /* so that neighbours are given up together */
 #define FREQ_MAX    3U
+#define HUGE_BYTES  (2UL << 20)
 
 int
 block_open(struct wcache *w)
@@ -30,12 +31,17 @@ block_open(struct wcache *w)
 	list_init(&w->main);
 	list_init(&w->unsynced);
 	list_init(&w->syncing);
-	w->memory = mmap(NULL, bytes + JUNK_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (w->memory == MAP_FAILED) {
-		w->memory = NULL;
+	w->map_bytes = bytes + JUNK_BYTES + HUGE_BYTES;
+	w->map = mmap(NULL, w->map_bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (w->map == MAP_FAILED) {
+		w->map = NULL;
 		return -ENOMEM;
 	}
+	/* The host pins what it moves past its page cache page by page: 1 MiB
+	 * in small pages takes twice as long to read. */
+	w->memory = (u8 *)ALIGN_UP((uintptr_t)w->map, HUGE_BYTES);
+	(void)madvise(w->memory, ALIGN_DOWN(bytes, HUGE_BYTES), MADV_HUGEPAGE);
 	w->junk = w->memory + bytes;
 	w->blocks = calloc(n, sizeof(*w->blocks));
 	w->ghosts = calloc(ghosts, sizeof(*w->ghosts));
@@ -55,9 +61,8 @@ void
 block_close(struct wcache *w)
 {
 	assert(w->inside == 0);
-	if (w->memory != NULL)
-		munmap(w->memory,
-		       (u64)w->block_count * BLOCK_BYTES + JUNK_BYTES);
+	if (w->map != NULL)
+		munmap(w->map, w->map_bytes);
 	free(w->blocks);
 	free(w->ghosts);
 }

@@ -3,7 +3,8 @@
  *
  * A few streams are remembered by where they would go on. From its third read
  * on a stream is read ahead of, by a window that doubles up to the configured
- * limit; the next piece is fetched when half of the window is used up. */
+ * limit; the next piece is fetched when it is as large as a request to the
+ * store may be, or half of the window. */
 #include "cache/wcache_int.h"
 
 #define WINDOW_MIN 128U /* sectors */
@@ -43,7 +44,8 @@ stream_note(struct wcache *w, u64 lba, u64 end, u64 *from)
 	s->ahead = MAX(s->ahead, end);
 	to = MIN(end + s->window, w->store->sectors);
 	if (to <= s->ahead ||
-	    (to - s->ahead < s->window / 2 && to != w->store->sectors))
+	    (to - s->ahead < MIN(s->window / 2, w->write_max) &&
+	     to != w->store->sectors))
 		return 0;
 	*from = s->ahead;
 	s->ahead = to;

@@ -15,7 +15,7 @@
 #define MEMORY_DEFAULT (64ULL << 20)
 #define MEMORY_MIN     (1ULL << 20)
 #define MEMORY_MAX     (1ULL << 40)
-#define AHEAD_DEFAULT  (1ULL << 20)
+#define AHEAD_DEFAULT  (4ULL << 20)
 #define WRITE_DEFAULT  (1ULL << 20)
 #define SUBMIT_BATCH   16U
 #define SUBMIT_ROUNDS  4U /* of a guest's thread; then the pool's goes on */

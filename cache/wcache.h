@@ -91,7 +91,7 @@ struct wcache_config {
 	enum wcache_mode mode;
 	u64 memory_bytes;    /* of data; 0: 64 MiB. At least 1 MiB */
 	u64 dirty_max_bytes; /* dirty and unsynced together; 0: half of it */
-	u64 readahead_bytes; /* the most to read ahead; 0: 1 MiB; 1: none */
+	u64 readahead_bytes; /* the most to read ahead; 0: 4 MiB; 1: none */
 	u64 write_max_bytes; /* the largest write to the store; 0: 1 MiB */
 };
 

@@ -186,6 +186,8 @@ struct wcache {
 
 	struct store *store; /* [const] down to the next line */
 	enum wcache_mode mode;
+	void *map; /* what memory lies in */
+	u64 map_bytes;
 	u8 *memory, *junk;
 	u32 block_count, held_max, write_max, ahead_max;
 

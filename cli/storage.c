@@ -13,7 +13,7 @@
 const char storage_keys[] =
     "keys of --disk FILE[,KEY=VALUE]... (defaults in brackets)\n"
     "  cache=writeback|writethrough|none|unsafe  [writeback]\n"
-    "  cache-size=SIZE [64M]   dirty=SIZE [half]   readahead=SIZE [1M]\n"
+    "  cache-size=SIZE [64M]   dirty=SIZE [half]   readahead=SIZE [4M]\n"
     "  host=direct|buffered [direct]   readonly=on|off [off]\n"
     "  rerror=report|stop [report]   werror=report|stop|enospc [report]\n"
     "  iops=N iops-burst=N bps=SIZE bps-burst=SIZE   [no limit]\n"

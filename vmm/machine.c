@@ -67,6 +67,16 @@ find_irqchip(const struct machine *m, bool no_lapic)
 	return m->ops->has_irqchip(m->hv) ? IRQCHIP_DRIVER : IRQCHIP_PIC;
 }
 
+static bool
+has_disk(const struct machine_config *cfg)
+{
+	bool has = cfg->cdrom != NULL;
+
+	for (unsigned i = 0; i < MACHINE_DISKS; i++)
+		has = has || cfg->disk[i] != NULL;
+	return has;
+}
+
 static int
 open_all(struct machine *m, const struct machine_config *cfg, struct err *e)
 {
@@ -86,7 +96,7 @@ open_all(struct machine *m, const struct machine_config *cfg, struct err *e)
 	m->device_test = cfg->device_test != NULL;
 	m->memory_bytes = cfg->memory_bytes;
 	rc = ram_init(&m->ram, cfg->memory_bytes, e);
-	if (rc == 0 && !is_soft(m))
+	if (rc == 0 && (!is_soft(m) || has_disk(cfg)))
 		ram_want_huge(&m->ram);
 	if (rc == 0)
 		rc = m->ops->create(&m->hv, &hc, e);

@@ -47,8 +47,10 @@ int ram_init(struct ram *r, u64 size_bytes, struct err *e) MUST_CHECK;
 void ram_release(struct ram *r);
 
 /* Asks the host for huge pages. For a processor that walks page tables of its
- * own they halve the walk; the software CPU, which sees 4 KiB pages only, gains
- * nothing, and its guests boot 0.3 s of CPU time later with them. */
+ * own they halve the walk, and a disk that reads past the host's page cache
+ * reads 1 MiB into them in a third of the time. The software CPU, which sees
+ * 4 KiB pages only, gains nothing, and its guests boot 0.2 s of CPU time later
+ * with them. */
 void ram_want_huge(struct ram *r);
 
 /* Maps every slot into hv, and remembers hv. */
