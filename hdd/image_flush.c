@@ -177,7 +177,7 @@ image_recover(struct store *s)
 out:
 	lock_release(&img->wlock);
 	lock_release(&img->work_lock);
-	if (rc == 0)
-		flush_try(img);
+	flush_try(img);
+	image_pump(img); /* batches may be free that nobody waited for */
 	return rc;
 }

@@ -523,6 +523,10 @@ image_let_go(struct image *img)
 	lock_release(&img->wlock);
 	image_kick(img);
 	flush_try(img);
+	/* Batches may be free that nobody waited for. Without a thread nobody
+	 * ever waits, and the work's lock is ours. */
+	if (img->limits.thread)
+		image_pump(img);
 }
 
 /* What an earlier one could not finish is taken up again. */
