@@ -30,6 +30,9 @@
 #define DEPTH_DEFAULT 64
 #define PIECE_BYTES   BIT(30) /* the host's limit for one pinned buffer */
 #define PIECES_MAX    64U
+#define SPIN_LOOKS    32U
+#define SPIN_MIN_NS   (10 * NS_PER_US)
+#define SPIN_MAX_NS   (400 * NS_PER_US)
 #define STEP_MAX      BIT(30) /* bytes of one SQE: its length has 32 bits */
 
 /* A request at the host: it has one SQE at a time. */
@@ -57,7 +60,9 @@ struct iouring {
 	struct slot *slots;
 	unsigned *spare; /* indexes of slots without a request */
 	unsigned spare_count;
-	u8 *pinned; /* memory, or NULL */
+	unsigned flushes; /* at the host */
+	u64 spin_ns;	  /* how long to stay awake */
+	u8 *pinned;	  /* memory, or NULL */
 	u64 pinned_bytes;
 	bool has_files;
 	struct hostfile *fixed[IOPOOL_FILES_MAX]; /* as the ring knows them */
@@ -304,6 +309,7 @@ prep_step(struct iouring *u, struct slot *s)
 		prep_transfer(u, sqe, o);
 		break;
 	case HOSTOP_FLUSH: /* what hostfile_os_flush() does on this host */
+		u->flushes++;
 		io_uring_prep_fsync(sqe, o->fd, IORING_FSYNC_DATASYNC);
 		break;
 	case HOSTOP_PUNCH:
@@ -418,6 +424,7 @@ complete(struct iouring *u, struct slot *s, s64 res)
 	assert(s->r != NULL);
 	if (s->o.step == HOSTOP_DELAY && res == -ETIME)
 		res = 0;
+	u->flushes -= s->o.step == HOSTOP_FLUSH;
 	iopool_step_done(s->r, &s->o, res);
 	advance(u, s);
 }
@@ -440,13 +447,68 @@ reap(struct iouring *u)
 	}
 }
 
+/* Is there anything to reap, or a hint that there will be? */
+static bool
+has_news(struct iouring *u)
+{
+	return io_uring_cq_ready(&u->ring) != 0 ||
+	       (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+		IORING_SQ_TASKRUN) != 0;
+}
+
+/* Stays awake for a while: to wake a processor that has halted takes longer
+ * than many disks. Only memory is looked at. While a flush is at the host its
+ * kernel thread gets the processor. True: there is something to do. */
+static bool
+stay_awake(struct iouring *u)
+{
+	u64 end_ns = clock_now_ns() + u->spin_ns;
+	bool more = false;
+
+	if (u->spin_ns == 0 || u->flushes != 0)
+		return false;
+	while (!has_news(u) && !more && clock_now_ns() < end_ns) {
+		for (unsigned i = 0; i < SPIN_LOOKS; i++)
+			__builtin_ia32_pause();
+		lock_acquire(&u->pool.lock);
+		more = can_take_locked(u) || u->stop;
+		lock_release(&u->pool.lock);
+	}
+	return more || has_news(u);
+}
+
+/* Was it worth it? Waits that end soon make it stay awake longer the next
+ * time, long ones make it give up. */
+static void
+learn(struct iouring *u, u64 waited_ns)
+{
+	if (waited_ns > SPIN_MAX_NS)
+		u->spin_ns /= 2;
+	else if (waited_ns > u->spin_ns)
+		u->spin_ns = MIN(MAX(u->spin_ns * 2, SPIN_MIN_NS), SPIN_MAX_NS);
+	if (u->spin_ns < SPIN_MIN_NS)
+		u->spin_ns = 0;
+}
+
 /* Submits, and waits for a completion unless there is something to start. */
 static void
 enter(struct iouring *u)
 {
+	u64 start_ns;
 	bool more;
 	int rc;
 
+	if (io_uring_sq_ready(&u->ring) != 0) {
+		iopool_count_call(&u->pool);
+		rc = io_uring_submit(&u->ring);
+		assert(rc >= 0 || rc == -EINTR || rc == -EAGAIN ||
+		       rc == -EBUSY);
+	}
+	start_ns = clock_now_ns();
+	if (stay_awake(u)) {
+		learn(u, clock_now_ns() - start_ns);
+		return;
+	}
 	lock_acquire(&u->pool.lock);
 	more = can_take_locked(u) || u->stop;
 	u->asleep = !more;
@@ -456,6 +518,7 @@ enter(struct iouring *u)
 		  : io_uring_submit_and_wait(&u->ring, 1);
 	/* Not now: what was not submitted is, next time. */
 	assert(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+	learn(u, clock_now_ns() - start_ns);
 }
 
 static bool
@@ -476,8 +539,9 @@ static int
 setup_ring(struct iouring *u, struct err *e)
 {
 	static const unsigned flags[] = {
-	    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-	    IORING_SETUP_COOP_TASKRUN,
+	    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+		IORING_SETUP_TASKRUN_FLAG,
+	    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 	    0,
 	};
 	int rc = -EINVAL;

@@ -81,6 +81,16 @@ disks_run(struct disks *ds)
 			disk_run(ds->slot[i].disk);
 }
 
+bool
+disks_busy(const struct disks *ds)
+{
+	for (unsigned i = 0; i < DISKS_MAX; i++)
+		if (ds->slot[i].disk != NULL &&
+		    disk_in_flight(ds->slot[i].disk) != 0)
+			return true;
+	return false;
+}
+
 void
 disks_retry(struct disks *ds)
 {

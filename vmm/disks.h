@@ -46,6 +46,9 @@ void disks_release(struct disks *ds);
 /* After a wake-up: done() of what has finished. */
 void disks_run(struct disks *ds);
 
+/* Is an answer under way? */
+bool disks_busy(const struct disks *ds);
+
 /* The machine goes on. */
 void disks_retry(struct disks *ds);
 

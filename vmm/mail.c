@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 
+#define SPIN_LOOKS 16 /* between two looks at the clock */
+
 struct mail_call {
 	struct mail_call *next;
 	mail_fn fn;
@@ -121,6 +123,23 @@ mail_end(struct mail *m)
 	cond_wake_all(&m->done);
 	m->open = false;
 	lock_release(&m->lock);
+}
+
+bool
+mail_spin(struct mail *m, u64 deadline_ns, u64 spin_ns)
+{
+	u64 now = clock_now_ns(), end_ns = MIN(deadline_ns, now + spin_ns);
+
+	while (now < end_ns) {
+		for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+			if (atomic_load_explicit(&m->wake,
+						 memory_order_relaxed) != 0)
+				return true;
+			__builtin_ia32_pause();
+		}
+		now = clock_now_ns();
+	}
+	return false;
 }
 
 void

@@ -62,6 +62,11 @@ mail_woken(struct mail *m)
 /* The vCPU thread: runs what was posted. */
 void mail_run(struct mail *m);
 
+/* The vCPU thread: as mail_sleep(), but stays awake for up to spin_ns first.
+ * To wake a processor of the host that has halted takes tens of microseconds,
+ * more than a disk may need. True: it was woken meanwhile. */
+bool mail_spin(struct mail *m, u64 deadline_ns, u64 spin_ns);
+
 /* The vCPU thread: sleeps until woken or, unless it is UINT64_MAX, the host
  * clock has reached deadline_ns. May return early. */
 void mail_sleep(struct mail *m, u64 deadline_ns);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm/machine_int.h"
 
+/* How long to stay awake for the answer of a disk. */
+#define SPIN_NS (200 * NS_PER_US)
+
 static bool ready(struct machine *m);
 static void shutdown(struct machine *m);
 static void failed(struct machine *m);
@@ -94,10 +97,14 @@ sleep_until(struct machine *m, u64 deadline_ns)
 	u64 base_ns =
 	    atomic_load_explicit(&m->clock.base_ns, memory_order_relaxed);
 
-	if (deadline_ns == VCLOCK_NEVER || deadline_ns > UINT64_MAX - base_ns)
-		mail_sleep(&m->mail, UINT64_MAX);
-	else
-		mail_sleep(&m->mail, deadline_ns + base_ns);
+	u64 host_ns =
+	    deadline_ns == VCLOCK_NEVER || deadline_ns > UINT64_MAX - base_ns
+		? UINT64_MAX
+		: deadline_ns + base_ns;
+
+	if (disks_busy(&m->disks) && mail_spin(&m->mail, host_ns, SPIN_NS))
+		return;
+	mail_sleep(&m->mail, host_ns);
 }
 
 /* What is due between two exits: word from other threads, resets, timers,
