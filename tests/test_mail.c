@@ -156,6 +156,29 @@ test_mail_sleep_ends_at_its_deadline(void **state)
 	mail_release(&l.mail);
 }
 
+/* It sees a wake-up that came before or comes meanwhile, and gives up at the
+ * sooner of its budget and the deadline. */
+static void
+test_mail_spin_ends_when_woken_or_late(void **state)
+{
+	struct loop l;
+	u64 start_ns;
+
+	(void)state;
+	loop_init(&l);
+	start_ns = clock_now_ns();
+	assert_false(mail_spin(&l.mail, UINT64_MAX, NS_PER_MS));
+	assert_true(clock_now_ns() - start_ns >= NS_PER_MS);
+	start_ns = clock_now_ns();
+	assert_false(
+	    mail_spin(&l.mail, start_ns + NS_PER_MS, 3600 * NS_PER_SEC));
+	assert_false(mail_spin(&l.mail, start_ns, 3600 * NS_PER_SEC));
+	mail_wake(&l.mail);
+	assert_true(mail_spin(&l.mail, UINT64_MAX, 3600 * NS_PER_SEC));
+	assert_true(mail_woken(&l.mail)); /* the spin took nothing away */
+	mail_release(&l.mail);
+}
+
 int
 main(void)
 {
@@ -164,6 +187,7 @@ main(void)
 	    cmocka_unit_test(test_mail_no_wake_up_is_lost),
 	    cmocka_unit_test(test_mail_callers_survive_the_end_of_the_loop),
 	    cmocka_unit_test(test_mail_sleep_ends_at_its_deadline),
+	    cmocka_unit_test(test_mail_spin_ends_when_woken_or_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
