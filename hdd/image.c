@@ -319,6 +319,7 @@ image_open_io(struct image **out, struct imgio *io, const char *path,
 	}
 	img->io = io;
 	img->limits = *limits;
+	img->log_trigger_bytes = limits->log_trigger_bytes;
 	init_lists(img);
 	img->path = strdup(path);
 	rc = img->path ? init_memory(img) : -ENOMEM;

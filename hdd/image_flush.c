@@ -56,18 +56,21 @@ static void
 flush_done(struct ioreq *io)
 {
 	struct image *img = CONTAINER_OF(io, struct image, flush_io);
+	int rc = io->rc; /* io may be used again below */
 
-	if (io->rc != 0)
-		image_fail(img, io->rc);
+	if (rc != 0)
+		image_fail(img, rc);
 	lock_acquire(&img->lock);
 	assert(img->flushing);
 	img->flushing = false;
 	img->stats.host_flushes++;
-	if (io->rc == 0 && img->failed == 0)
+	if (rc == 0 && img->failed == 0)
 		img->durable_seq = MAX(img->durable_seq, img->flush_covers);
 	cond_wake_all(&img->changed);
 	lock_release(&img->lock);
 	flush_try(img);
+	if (rc != 0)
+		image_pump(img); /* nothing is held back any more */
 }
 
 /* Finishes what can be, and begins a host flush when somebody needs one that
@@ -106,7 +109,6 @@ image_flush_req(struct image *img, struct store_req *r)
 	lock_acquire(&img->wlock);
 	log_seal(img);
 	lock_acquire(&img->lock);
-	img->guest_ops++;
 	r->io.off = img->sealed_seq;
 	list_add_tail(&img->flush_wait, &r->io.link);
 	lock_release(&img->lock);

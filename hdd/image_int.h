@@ -199,7 +199,9 @@ struct image {
 	bool threaded;
 	pthread_t thread;
 	int commit_rc;
-	u64 guest_ops; /* counts, so that cleaning gives way */
+	u64 log_trigger_bytes; /* of a checkpoint; less where little is live */
+	bool pressure;	       /* writers go on as fast as the cleaner does */
+	s64 credit;	       /* blocks that they may write meanwhile */
 
 	/* the checkpoint's [work_lock] */
 	u8 *nodebuf;
@@ -225,7 +227,7 @@ struct image {
 };
 
 #define TOUCH_MAX 1024U
-#define MOVES_MAX 4096U
+#define MOVES_MAX 32768U
 
 static inline struct image *
 image_of(struct store *s)
@@ -443,6 +445,7 @@ bool image_wait_readers(struct image *img) EXCLUDES(img->lock) MUST_CHECK;
 
 /* Moves some of what is live out of sparse segments. True: it did. */
 bool image_clean(struct image *img) REQUIRES(img->work_lock);
+/* After a checkpoint: what is used and what is live. True: clean. */
 bool image_clean_wanted(struct image *img) REQUIRES(img->lock);
 
 /* Blocks that were moved, or of which a part was written, and that no flush

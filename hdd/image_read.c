@@ -548,7 +548,6 @@ image_read(struct image *img, struct store_req *r)
 	r->rc = 0;
 	r->io.off = r->io.size_bytes = 0;
 	lock_acquire(&img->lock);
-	img->guest_ops++;
 	list_add_tail(&img->read_wait, &r->io.link);
 	lock_release(&img->lock);
 	start_more(img);

@@ -83,7 +83,7 @@ delta_room(struct image *img) REQUIRES(img->wlock)
 	lock_acquire(&img->lock);
 	if (d->used >= img->limits.delta_trigger ||
 	    d->ranges >= d->ranges_max / 4 * 3 ||
-	    img->log_bytes >= img->limits.log_trigger_bytes) {
+	    img->log_bytes >= img->log_trigger_bytes) {
 		if (!img->want_commit && img->failed == 0) {
 			img->want_commit = true;
 			cond_wake_all(&img->changed);
@@ -224,6 +224,27 @@ put_part(struct image *img, struct store_req *r, u32 done, u32 skip, u32 n)
 	return put < 0 ? put : (s64)n;
 }
 
+/* Where garbage piles up, writers wait for the cleaner. */
+static bool
+must_wait(struct image *img) REQUIRES(img->wlock)
+{
+	bool wait;
+
+	lock_acquire(&img->lock);
+	wait = img->pressure && img->credit <= 0 && img->failed == 0;
+	lock_release(&img->lock);
+	return wait;
+}
+
+static void
+spend(struct image *img, s64 sectors) REQUIRES(img->wlock)
+{
+	lock_acquire(&img->lock);
+	if (img->pressure)
+		img->credit -= (sectors + 7) / IMG_BLOCK_SECTORS;
+	lock_release(&img->lock);
+}
+
 static s64
 put_some(struct image *img, struct store_req *r, u32 done) REQUIRES(img->wlock)
 {
@@ -248,7 +269,8 @@ static bool
 go_on(struct image *img, struct store_req *r) REQUIRES(img->wlock)
 {
 	while (r->io.off < r->count) {
-		s64 put = put_some(img, r, (u32)r->io.off);
+		s64 put =
+		    must_wait(img) ? -EAGAIN : put_some(img, r, (u32)r->io.off);
 
 		if (put == -EAGAIN)
 			return false;
@@ -257,6 +279,8 @@ go_on(struct image *img, struct store_req *r) REQUIRES(img->wlock)
 			r->bad_lba = r->lba + r->io.off;
 			return true;
 		}
+		if (has_data(r))
+			spend(img, put);
 		r->io.off += (u64)put;
 	}
 	r->rc = 0;

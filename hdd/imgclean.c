@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
-#define VICTIMS_AT_ONCE 8U
-#define DENSE_PERCENT	80U /* live of what was there: not worth it */
+#define VICTIMS_AT_ONCE 16U
+#define DENSE_PERCENT	85U /* live of what was there: not worth it */
 
 static u64
 live_bytes(const struct image *img, const struct seg *s)
@@ -30,20 +30,31 @@ can_be_cleaned(const struct image *img, u32 i)
 	       (u64)s->refs * 100 < (u64)s->filled * DENSE_PERCENT;
 }
 
+/* Checkpoints come the more often the less is live, because what an interval
+ * has written is garbage that cannot be cleaned before its end. */
 bool
 image_clean_wanted(struct image *img)
 {
 	u64 used = 0, live = 0, all = 1ULL << img->seg_shift;
+	u64 slack = img->limits.slack * all;
 
 	for (u32 i = 0; i < img->segs.count; i++) {
 		const struct seg *s = &img->segs.seg[i];
 
-		if (s->state != SEG_USED)
+		if (s->state == SEG_FREE)
 			continue;
 		used += all;
 		live += live_bytes(img, s);
 	}
-	return used > live + live / 8 + img->limits.slack * all;
+	img->log_trigger_bytes =
+	    MIN(img->limits.log_trigger_bytes, MAX(slack, live / 16));
+	if (!img->limits.thread)
+		img->log_trigger_bytes = img->limits.log_trigger_bytes;
+	img->pressure =
+	    img->limits.thread && used > live + live / 5 + 2 * slack;
+	if (img->pressure)
+		img->credit = MAX(img->credit, 0);
+	return used > live + live / 10 + slack;
 }
 
 static u32
@@ -133,28 +144,71 @@ overwritten(struct image *img, u64 block)
 	return is;
 }
 
-/* One block whose map entry is e. 1: moved, 0: somebody was faster, or
- * -errno: no room. */
+/* Waits for a batch. False: something else is missing. */
+static bool
+wait_for_batch(struct image *img) REQUIRES(img->work_lock)
+{
+	bool ok;
+
+	lock_acquire(&img->lock);
+	ok = img->limits.thread &&
+	     mapdelta_has_room(active_delta(img), DELTA_SMALL);
+	while (ok && list_empty(&img->batch_free)) {
+		cond_wait(&img->changed, &img->lock);
+		ok = img->failed == 0 && !img->stop;
+	}
+	lock_release(&img->lock);
+	return ok;
+}
+
+/* Unless space is short, whoever writes goes first. */
+static bool
+gives_way(struct image *img) REQUIRES(img->wlock)
+{
+	bool way;
+
+	lock_acquire(&img->lock);
+	way = img->failed != 0 || img->stop ||
+	      (!img->pressure && !list_empty(&img->wwait));
+	lock_release(&img->lock);
+	return way;
+}
+
 static int
-move_block(struct image *img, u64 block, struct mapentry e, u8 *data)
-    REQUIRES(img->work_lock)
+try_move(struct image *img, u64 block, struct mapentry e, u8 *data)
+    REQUIRES(img->work_lock, img->wlock)
 {
 	struct iovec iov = {data, IMG_BLOCK};
-	int rc = 0;
+	int rc;
 
-	lock_acquire(&img->wlock);
-	if (!list_empty(&img->wwait) || !image_undo_room(img))
-		rc = -EAGAIN;
-	else if (!overwritten(img, block))
-		rc = (int)image_append(img, block, 1, &iov, 1, 0);
+	if (overwritten(img, block))
+		return 0;
+	rc = (int)image_append(img, block, 1, &iov, 1, 0);
 	if (rc > 0) {
 		image_undo_note(img, block, e);
 		lock_acquire(&img->lock);
 		img->stats.moved++;
 		lock_release(&img->lock);
 	}
-	lock_release(&img->wlock);
-	image_kick(img);
+	return rc;
+}
+
+/* One block whose map entry is e. 1: moved, 0: somebody was faster, or
+ * -errno: not now. */
+static int
+move_block(struct image *img, u64 block, struct mapentry e, u8 *data)
+    REQUIRES(img->work_lock)
+{
+	bool way;
+	int rc;
+
+	do {
+		lock_acquire(&img->wlock);
+		way = gives_way(img) || !image_undo_room(img);
+		rc = way ? -EAGAIN : try_move(img, block, e, data);
+		lock_release(&img->wlock);
+		image_kick(img);
+	} while (rc == -EAGAIN && !way && wait_for_batch(img));
 	return rc;
 }
 
@@ -316,9 +370,27 @@ clean_one(struct image *img, u32 seg) REQUIRES(img->work_lock)
 	return move_data(img, img->cleanbuf, off / IMG_SECTOR);
 }
 
+/* It is done with, or, with an error, may be tried again. */
+static void
+account(struct image *img, u32 seg, int rc) REQUIRES(img->work_lock)
+{
+	struct seg *s = &img->segs.seg[seg];
+
+	lock_acquire(&img->lock);
+	if (rc == -EAGAIN)
+		s->cleaned = false;
+	else
+		img->credit +=
+		    (s64)(((1ULL << img->seg_shift) - live_bytes(img, s)) /
+			  IMG_BLOCK);
+	lock_release(&img->lock);
+	image_pump(img);
+}
+
 bool
 image_clean(struct image *img)
 {
+	u64 before = img->stats.moved;
 	bool did = false;
 
 	lock_acquire(&img->lock);
@@ -326,13 +398,21 @@ image_clean(struct image *img)
 	lock_release(&img->lock);
 	for (u32 i = 0; i < VICTIMS_AT_ONCE; i++) {
 		u32 seg = sparsest(img);
+		int rc;
 
-		if (seg == SEG_NONE)
+		if (seg == SEG_NONE) {
+			lock_acquire(&img->lock);
+			img->pressure = false; /* there is nothing to clean */
+			lock_release(&img->lock);
 			break;
-		did = true;
-		if (clean_one(img, seg) != 0)
+		}
+		rc = clean_one(img, seg);
+		account(img, seg, rc);
+		did |= rc != -EAGAIN;
+		if (rc != 0)
 			break;
 	}
+	did |= img->stats.moved != before;
 	if (did) { /* what was left is empty after it */
 		lock_acquire(&img->lock);
 		img->want_commit = true;

@@ -126,6 +126,7 @@ work_once(struct image *img) REQUIRES(img->work_lock)
 			if (!punch(img))
 				break;
 		lock_acquire(&img->lock);
+		img->pressure = false;
 		img->want_clean = did && image_clean_wanted(img);
 		lock_release(&img->lock);
 	}
