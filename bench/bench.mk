@@ -45,5 +45,8 @@ bench-soft: $B/bench/bench_soft ## the software CPU alone, no kernel, in MIPS
 	@$<
 bench-iopool: $B/bench/bench_iopool ## what the I/O pool adds to a host's write and flush
 	@$< $B/bench_iopool.img
-bench: bench-disk
-.PHONY: bench-cpu bench-disk bench-iopool bench-soft
+bench-wcache: $B/bench/bench_wcache ## the write cache alone, over memory
+	@$<
+
+bench: bench-disk bench-iopool bench-wcache
+.PHONY: bench-cpu bench-disk bench-iopool bench-wcache bench-soft
