@@ -14,6 +14,7 @@
  *          thread that runs the processor, less what requests took that the
  *          disk answered in the call (control socket, "stats"), over the time
  *          by the clock, in a window in the middle of the job.
+ *          Waiting awake for the disk, up to 200 us a request, counts as well.
  * Units:   MB/s (10^6 bytes) and requests per second, by the guest's clock;
  *          the host's share in microseconds.
  * Exit:    0 measured (whether or not targets were met), 1 a run failed,
