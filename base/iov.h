@@ -28,4 +28,25 @@ void iov_zero(const struct iovec *iov, unsigned count, u64 at, u64 size_bytes);
 unsigned iov_slice(struct iovec *out, unsigned max, const struct iovec *iov,
 		   unsigned count, u64 at, u64 size_bytes);
 
+/* A walk over a vector that goes on where it was. */
+struct iov_cursor {
+	const struct iovec *iov, *end;
+	u64 at; /* in *iov, or beyond it */
+};
+
+static inline struct iov_cursor
+iov_cursor(const struct iovec *iov, unsigned count, u64 at)
+{
+	return (struct iov_cursor){iov, iov + count, at};
+}
+
+/* The next bytes that lie together: where, and how many, at most max_bytes
+ * (not 0). So many must be left in the vector. */
+size_t iov_next(struct iov_cursor *c, u64 max_bytes, u8 **piece);
+
+void iov_cursor_read(struct iov_cursor *c, void *to, u64 size_bytes);
+
+/* from NULL: zeros. */
+void iov_cursor_write(struct iov_cursor *c, const void *from, u64 size_bytes);
+
 #endif

@@ -16,25 +16,17 @@
  *          2 usage.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/bits.h"
 #include "base/clock.h"
+#include "bench/bench_run.h"
 
-#define ROUNDS_MAX 15
-#define ROWS_MAX   32
-#define RUN_NS	   (300 * NS_PER_SEC)
-#define APPEND	   "console=ttyS0 panic=-1 quiet rdinit=/bench/init"
-
-enum { OURS, PEER, SIDES };
+#define ROWS_MAX 32
+#define RUN_NS	 (300 * NS_PER_SEC)
+#define APPEND	 "console=ttyS0 panic=-1 quiet rdinit=/bench/init"
 
 /* What is demanded: of the interpreter alone, until there is a translator. */
 struct target {
@@ -57,8 +49,7 @@ static const struct target targets[] = {
 struct row {
 	char name[32];
 	char unit[16];
-	double sample[SIDES][ROUNDS_MAX];
-	unsigned samples[SIDES];
+	struct bench_samples side[BENCH_SIDES];
 };
 
 struct options {
@@ -73,7 +64,8 @@ static struct row rows[ROWS_MAX];
 static unsigned row_count;
 
 static void
-add_sample(unsigned side, const char *name, double value, const char *unit)
+add_sample(enum bench_side side, const char *name, double value,
+	   const char *unit)
 {
 	struct row *row = rows;
 
@@ -86,34 +78,10 @@ add_sample(unsigned side, const char *name, double value, const char *unit)
 		snprintf(row->name, sizeof(row->name), "%s", name);
 		snprintf(row->unit, sizeof(row->unit), "%s", unit);
 	}
-	if (row->samples[side] < ROUNDS_MAX)
-		row->sample[side][row->samples[side]++] = value;
+	bench_add(&row->side[side], value);
 }
 
 /* --- one run ------------------------------------------------------------ */
-
-static pid_t
-spawn(char *const *argv, int *out)
-{
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDONLY);
-
-		dup2(null, 0);
-		dup2(fds[1], 1);
-		execvp(argv[0], argv);
-		fprintf(stderr, "bench_cpu: cannot run '%s'\n", argv[0]);
-		_exit(127);
-	}
-	close(fds[1]);
-	*out = fds[0];
-	return pid;
-}
 
 static double
 cpu_seconds(pid_t pid)
@@ -126,22 +94,19 @@ cpu_seconds(pid_t pid)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-struct run {
-	unsigned side;
-	pid_t pid;
-	bool booted, done;
+struct cpu_run {
+	struct bench_run run; /* first: run.line() gets back to us */
+	enum bench_side side;
+	bool booted;
 	double cpu_before; /* at the last line, seconds */
 	u64 wall_before_ns;
-	char line[512];
-	size_t used;
-	char last[512]; /* what was said last, for the one who wonders */
 };
 
 /* How much of a processor the run had since the last line. */
 static double
-share(struct run *r)
+share(struct cpu_run *r)
 {
-	double cpu = cpu_seconds(r->pid);
+	double cpu = cpu_seconds(r->run.pid);
 	u64 now = clock_now_ns();
 	double wall = (double)(now - r->wall_before_ns) / 1e9;
 	double got = wall > 0 ? (cpu - r->cpu_before) / wall : 1;
@@ -151,69 +116,26 @@ share(struct run *r)
 	return got > 1 ? 1 : got < 0.01 ? 0.01 : got;
 }
 
-static void
-take_line(struct run *r)
+static bool
+take_line(struct bench_run *run, const char *line)
 {
+	struct cpu_run *r = (struct cpu_run *)run;
 	char name[32], unit[16];
 	double value, had = share(r);
 
-	if (strstr(r->line, "bench boot") != NULL) {
+	if (strstr(line, "bench boot") != NULL) {
 		r->booted = true;
-		add_sample(r->side, "boot", cpu_seconds(r->pid), "s");
-	} else if (strstr(r->line, "bench done") != NULL) {
-		r->done = true;
-	} else if (r->booted && sscanf(r->line, "%31[a-z0-9_] %lf %15s", name,
+		add_sample(r->side, "boot", cpu_seconds(run->pid), "s");
+	} else if (r->booted && sscanf(line, "%31[a-z0-9_] %lf %15s", name,
 				       &value, unit) == 3) {
 		value = strcmp(unit, "MIPS") == 0 ? value / had : value * had;
 		add_sample(r->side, name, value, unit);
 	}
-	if (r->line[0] != '\0')
-		memcpy(r->last, r->line, sizeof(r->last));
-}
-
-static void
-take_bytes(struct run *r, const char *bytes, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (bytes[i] != '\n' && bytes[i] != '\r') {
-			if (r->used < sizeof(r->line) - 1)
-				r->line[r->used++] = bytes[i];
-			continue;
-		}
-		r->line[r->used] = '\0';
-		take_line(r);
-		r->used = 0;
-	}
+	return strstr(line, "bench done") != NULL;
 }
 
 static int
-follow(struct run *r, int out)
-{
-	u64 until = clock_now_ns() + RUN_NS;
-	char bytes[4096];
-	int status;
-
-	for (;;) {
-		struct pollfd p = {.fd = out, .events = POLLIN};
-		ssize_t n = 0;
-
-		if (clock_now_ns() >= until)
-			break;
-		if (poll(&p, 1, 1000) > 0)
-			n = read(out, bytes, sizeof(bytes));
-		if (n < 0 || (n == 0 && p.revents != 0))
-			break;
-		take_bytes(r, bytes, (size_t)n);
-	}
-	if (!r->done)
-		kill(r->pid, SIGKILL);
-	close(out);
-	waitpid(r->pid, &status, 0);
-	return r->done ? 0 : -EIO;
-}
-
-static int
-run_side(const struct options *opt, unsigned side)
+run_side(const struct options *opt, enum bench_side side)
 {
 	const char *const ours[] = {opt->spindle, "run",       "--driver",
 				    opt->driver,  "--memory",  opt->memory,
@@ -227,54 +149,21 @@ run_side(const struct options *opt, unsigned side)
 				    "-no-reboot", "-kernel",	 opt->kernel,
 				    "-initrd",	  opt->initrd,	 "-append",
 				    APPEND,	  NULL};
-	struct run r = {.side = side};
-	int out;
+	struct cpu_run r = {.run.line = take_line, .side = side};
+	int rc = bench_start(&r.run, side == BENCH_OURS ? ours : peer);
 
-	r.pid = spawn((char *const *)(side == OURS ? ours : peer), &out);
-	if (r.pid < 0)
-		return -errno;
-	if (follow(&r, out) == 0)
+	if (rc != 0)
+		return rc;
+	if (bench_follow(&r.run, RUN_NS) == 0)
 		return 0;
 	fprintf(stderr,
 		"bench_cpu: %s did not get to the end; it said last: "
 		"%s\n",
-		side == OURS ? "spindle" : "qemu", r.last);
+		side == BENCH_OURS ? "spindle" : "qemu", r.run.last);
 	return -EIO;
 }
 
 /* --- the table ---------------------------------------------------------- */
-
-static int
-compare_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* 0 when there is no sample. */
-static double
-median(struct row *row, unsigned side)
-{
-	unsigned n = row->samples[side];
-
-	if (n == 0)
-		return 0;
-	qsort(row->sample[side], n, sizeof(double), compare_double);
-	return row->sample[side][n / 2];
-}
-
-/* How far the runs of a side lie apart, in percent of the median. */
-static double
-spread(struct row *row, unsigned side)
-{
-	double mid = median(row, side); /* sorts */
-	unsigned n = row->samples[side];
-
-	if (n == 0 || mid == 0)
-		return 0;
-	return (row->sample[side][n - 1] - row->sample[side][0]) * 100 / mid;
-}
 
 static const struct target *
 target_of(const char *name)
@@ -302,7 +191,9 @@ static void
 print_row(const struct options *opt, struct row *row)
 {
 	const struct target *t = target_of(row->name);
-	double ours = median(row, OURS), peer = median(row, PEER);
+	struct bench_samples *side = row->side;
+	double ours = bench_median(&side[BENCH_OURS]);
+	double peer = bench_median(&side[BENCH_PEER]);
 	double ratio = peer > 0 ? ours / peer : 0;
 	char limit[24] = "-";
 
@@ -315,33 +206,16 @@ print_row(const struct options *opt, struct row *row)
 		       "\"verdict\":\"%s\",\"runs\":%u,\"spread_percent\":"
 		       "[%.0f,%.0f]}\n",
 		       row->name, row->unit, ours, peer, ratio, limit,
-		       verdict(t, ours), row->samples[OURS], spread(row, OURS),
-		       spread(row, PEER));
+		       verdict(t, ours), side[BENCH_OURS].count,
+		       bench_spread(&side[BENCH_OURS]),
+		       bench_spread(&side[BENCH_PEER]));
 	else
 		printf(
 		    "%-27s %9.4g %4.0f%% %9.4g %4.0f%% %-5s %5.2f  %-7s %s\n",
-		    t != NULL ? t->what : row->name, ours, spread(row, OURS),
-		    peer, spread(row, PEER), row->unit, ratio, limit,
+		    t != NULL ? t->what : row->name, ours,
+		    bench_spread(&side[BENCH_OURS]), peer,
+		    bench_spread(&side[BENCH_PEER]), row->unit, ratio, limit,
 		    verdict(t, ours));
-}
-
-/* A figure means little without the machine, and what else it was doing. */
-static void
-print_machine(void)
-{
-	char line[256], model[128] = "unknown processor";
-	double load = 0;
-	FILE *f = fopen("/proc/cpuinfo", "r");
-
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (sscanf(line, "model name : %127[^\n]", model) == 1)
-			break;
-	if (f != NULL)
-		fclose(f);
-	if (getloadavg(&load, 1) != 1)
-		load = -1;
-	printf("%s, %ld processors, load %.1f at the end\n", model,
-	       sysconf(_SC_NPROCESSORS_ONLN), load);
 }
 
 static void
@@ -361,7 +235,7 @@ print_all(const struct options *opt)
 				 "%s", targets[i].name);
 	}
 	if (!opt->json)
-		print_machine();
+		bench_print_machine();
 	if (!opt->json)
 		printf("%-27s %9s   +- %9s   +- %-5s %5s  %s\n", "", "spindle",
 		       "qemu tcg", "unit", "ratio", "target");
@@ -369,7 +243,8 @@ print_all(const struct options *opt)
 		const char *v;
 
 		print_row(opt, &rows[i]);
-		v = verdict(target_of(rows[i].name), median(&rows[i], OURS));
+		v = verdict(target_of(rows[i].name),
+			    bench_median(&rows[i].side[BENCH_OURS]));
 		met += strcmp(v, "met") == 0;
 		missed += strcmp(v, "missed") == 0;
 	}
@@ -416,7 +291,7 @@ parse(struct options *opt, int argc, char **argv)
 			return -EINVAL;
 	}
 	if (optind != argc || opt->kernel == NULL || opt->initrd == NULL ||
-	    opt->rounds == 0 || opt->rounds > ROUNDS_MAX)
+	    opt->rounds == 0 || opt->rounds > BENCH_ROUNDS_MAX)
 		return -EINVAL;
 	return 0;
 }
@@ -441,8 +316,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	for (unsigned i = 0; i < opt.rounds; i++)
-		for (unsigned side = OURS; side < SIDES; side++) {
-			if (side == PEER && strcmp(opt.qemu, "none") == 0)
+		for (unsigned side = BENCH_OURS; side < BENCH_SIDES; side++) {
+			if (side == BENCH_PEER && strcmp(opt.qemu, "none") == 0)
 				continue;
 			if (run_side(&opt, side) != 0)
 				status = 1;
@@ -451,7 +326,8 @@ main(int argc, char **argv)
 					"bench_cpu: round %u of %u, %s "
 					"done\n",
 					i + 1, opt.rounds,
-					side == OURS ? "spindle" : "qemu");
+					side == BENCH_OURS ? "spindle"
+							   : "qemu");
 		}
 	print_all(&opt);
 	return status;

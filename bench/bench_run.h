@@ -5,7 +5,7 @@
  *          samples of two sides, ours and the peer's, and gives their medians.
  * Units:   seconds are double, as they are printed.
  * Threads: one.
- * Owns:    nothing; rows lie in the caller's struct bench_rows.
+ * Owns:    nothing.
  * Errors:  -EIO the program ended, or was ended, before it was done.
  */
 #ifndef BENCH_BENCH_RUN_H
@@ -16,7 +16,6 @@
 #include "base/bits.h"
 
 #define BENCH_ROUNDS_MAX 15
-#define BENCH_ROWS_MAX	 32
 
 enum bench_side { BENCH_OURS, BENCH_PEER, BENCH_SIDES };
 

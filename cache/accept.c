@@ -2,43 +2,6 @@
 /* Data into the cache: the one copy that a guest's write is. */
 #include "cache/wcache_int.h"
 
-/* Where in a request's memory a walk is. */
-struct source {
-	const struct iovec *iov;
-	size_t at; /* in *iov */
-};
-
-static struct source
-source_at(const struct wcache_req *r)
-{
-	struct source s = {r->iov, 0};
-	u64 skip = (r->at_lba - r->lba) * SECTOR_BYTES;
-
-	while (skip != 0 && skip >= s.iov->iov_len) {
-		skip -= s.iov->iov_len;
-		s.iov++;
-	}
-	s.at = skip;
-	return s;
-}
-
-static void
-source_copy(struct source *s, u8 *to, size_t left)
-{
-	while (left != 0) {
-		size_t n = MIN(left, s->iov->iov_len - s->at);
-
-		memcpy(to, (const u8 *)s->iov->iov_base + s->at, n);
-		to += n;
-		left -= n;
-		s->at += n;
-		if (s->at == s->iov->iov_len) {
-			s->iov++;
-			s->at = 0;
-		}
-	}
-}
-
 /* n takes the place of b, whose memory an I/O uses (disk-rules 4). Everything
  * that is in b is in n, too: should b's write fail, n can be written. */
 static void
@@ -89,11 +52,11 @@ block_for_write(struct wcache *w, u64 key, u8 mask) REQUIRES(w->lock)
 bool
 accept_write(struct wcache *w, struct wcache_req *r, u64 end)
 {
-	struct source s = {NULL, 0};
+	struct iov_cursor s = {NULL, NULL, 0};
 
 	assert(r->at_lba >= r->lba && end <= r->lba + r->count);
 	if (r->op == WCACHE_WRITE)
-		s = source_at(r);
+		s = req_memory(r);
 	while (r->at_lba < end) {
 		u64 key = r->at_lba / BLOCK_SECTORS;
 		unsigned first = r->at_lba % BLOCK_SECTORS;
@@ -109,7 +72,7 @@ accept_write(struct wcache *w, struct wcache_req *r, u64 end)
 			return false;
 		to = block_data(w, b) + first * SECTOR_BYTES;
 		if (r->op == WCACHE_WRITE)
-			source_copy(&s, to, n * SECTOR_BYTES);
+			iov_cursor_read(&s, to, n * SECTOR_BYTES);
 		else
 			memset(to, 0, n * SECTOR_BYTES);
 		if (b->dirty == 0)

@@ -180,48 +180,6 @@ usable(const struct wcache_req *r, const struct block *b)
 	return b->dirty | b->unsynced;
 }
 
-/* Where in a request's memory a walk is. */
-struct sink {
-	const struct iovec *iov;
-	size_t at;
-};
-
-static struct sink
-sink_at(const struct wcache_req *r)
-{
-	struct sink s = {r->iov, 0};
-	u64 skip = (r->at_lba - r->lba) * SECTOR_BYTES;
-
-	while (skip != 0 && skip >= s.iov->iov_len) {
-		skip -= s.iov->iov_len;
-		s.iov++;
-	}
-	s.at = skip;
-	return s;
-}
-
-/* from is NULL for zeros. */
-static void
-sink_copy(struct sink *s, const u8 *from, size_t left)
-{
-	while (left != 0) {
-		size_t n = MIN(left, s->iov->iov_len - s->at);
-
-		if (from != NULL) {
-			memcpy((u8 *)s->iov->iov_base + s->at, from, n);
-			from += n;
-		} else {
-			memset((u8 *)s->iov->iov_base + s->at, 0, n);
-		}
-		left -= n;
-		s->at += n;
-		if (s->at == s->iov->iov_len) {
-			s->iov++;
-			s->at = 0;
-		}
-	}
-}
-
 /* The sectors from lba on, at most count and in one block, that are here: how
  * many, and where; *data is NULL for zeros. */
 static unsigned
@@ -260,11 +218,11 @@ static void
 read_copy(struct wcache *w, struct wcache_req *r) REQUIRES(w->lock)
 {
 	u64 end = r->lba + r->count;
-	struct sink s = {NULL, 0};
+	struct iov_cursor s = {NULL, NULL, 0};
 
 	assert(r->at_lba >= r->lba && r->at_lba <= end);
 	if (r->at_lba < end && r->op == WCACHE_READ)
-		s = sink_at(r);
+		s = req_memory(r);
 	while (r->at_lba < end) {
 		const u8 *data;
 		unsigned n = here(w, r, end - r->at_lba, &data);
@@ -272,7 +230,7 @@ read_copy(struct wcache *w, struct wcache_req *r) REQUIRES(w->lock)
 		if (n == 0)
 			return;
 		if (r->op == WCACHE_READ)
-			sink_copy(&s, data, n * SECTOR_BYTES);
+			iov_cursor_write(&s, data, n * SECTOR_BYTES);
 		r->at_lba += n;
 	}
 }
@@ -282,17 +240,15 @@ read_copy(struct wcache *w, struct wcache_req *r) REQUIRES(w->lock)
 static u64
 direct_pieces(struct wio *io, const struct wcache_req *r, u64 count)
 {
-	struct sink s = sink_at(r);
+	struct iov_cursor s = req_memory(r);
 	u64 left = count * SECTOR_BYTES, cut;
 
 	while (left != 0 && io->req.iov_count < IOPOOL_IOV_MAX) {
-		size_t n = MIN(left, s.iov->iov_len - s.at);
+		u8 *piece;
+		size_t n = iov_next(&s, left, &piece);
 
-		if (n != 0)
-			wio_add(io, (u8 *)s.iov->iov_base + s.at, n);
+		wio_add(io, piece, n);
 		left -= n;
-		s.iov++;
-		s.at = 0;
 	}
 	left = count * SECTOR_BYTES - left;
 	for (cut = left % SECTOR_BYTES; cut != 0;) {
@@ -423,9 +379,9 @@ direct_done(struct wcache *w, struct list *fin, struct wio *io)
 	if (io->junk)
 		w->junk_busy = false;
 	if (io->junk && r->op == WCACHE_READ && rc == 0 && !again) {
-		struct sink s = sink_at(r);
+		struct iov_cursor s = req_memory(r);
 
-		sink_copy(&s, w->junk, count * SECTOR_BYTES);
+		iov_cursor_write(&s, w->junk, count * SECTOR_BYTES);
 	}
 	wio_put(w, &w->reads, io);
 	if (rc == 0 && again) {

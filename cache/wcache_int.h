@@ -263,6 +263,14 @@ block_data(const struct wcache *w, const struct block *b)
 	return w->memory + (u64)block_index(w, b) * BLOCK_BYTES;
 }
 
+/* Where in its memory a request is. */
+static inline struct iov_cursor
+req_memory(const struct wcache_req *r)
+{
+	return iov_cursor(r->iov, r->iov_count,
+			  (r->at_lba - r->lba) * SECTOR_BYTES);
+}
+
 /* The sectors [first, first + n) of a block as bits. */
 static inline u8
 sector_mask(unsigned first, unsigned n)

@@ -70,9 +70,6 @@
 #define XD_RDTSCP  BIT(27)
 #define XD_LM	   BIT(29)
 
-/* CPUID 80000021h */
-#define XA_AUTO_IBRS BIT(8)
-
 #define TEXT4(a, b, c, d) \
 	((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
 
@@ -106,7 +103,7 @@ static const struct cpuid_row table[] = {
     {0x80000007, 0, false, 0, 0, 0, BIT(8)},
     /* 40 physical and 48 linear address bits, one core */
     {0x80000008, 0, false, 0x3028, 0, 0, 0},
-    {0x80000021, 0, false, XA_AUTO_IBRS, 0, 0, 0},
+    {0x80000021, 0, false, CPUID_AUTO_IBRS, 0, 0, 0},
 };
 
 const struct cpuid_row *

@@ -14,6 +14,9 @@
 
 #include "base/bits.h"
 
+/* CPUID 80000021h EAX */
+#define CPUID_AUTO_IBRS BIT(8)
+
 struct cpuid_row {
 	u32 leaf, subleaf;
 	bool has_subleaf; /* subleaf must match; else any */

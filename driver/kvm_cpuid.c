@@ -23,8 +23,6 @@
 #define D_APIC	       BIT(9)
 #define D_HTT	       BIT(28)
 
-#define XA_AUTO_IBRS BIT(8)
-
 #define HYPERVISOR_LEAF 0x40000000U
 
 static struct kvm_cpuid2 *
@@ -196,7 +194,7 @@ kvm_cpuid_init(struct kvm *k, int dev_fd, bool tsc_deadline, struct err *e)
 		r = err_errno(e, r, "KVM does not say what CPUID it supports");
 		goto out;
 	}
-	k->auto_ibrs = find(host, 0x80000021).eax & XA_AUTO_IBRS;
+	k->auto_ibrs = find(host, 0x80000021).eax & CPUID_AUTO_IBRS;
 	if (k->host_cpuid)
 		fill_from_host(list, host, k->irqchip, tsc_deadline);
 	else

@@ -466,22 +466,6 @@ image_checkpoint(struct image *img)
 	return rc;
 }
 
-static void
-wait_idle(struct image *img)
-{
-	lock_acquire(&img->lock);
-	for (;;) {
-		bool busy = img->flushing;
-
-		for (u32 i = 0; i < img->limits.batches; i++)
-			busy |= img->batch[i].state == BATCH_WRITING;
-		if (!busy)
-			break;
-		cond_wait(&img->changed, &img->lock);
-	}
-	lock_release(&img->lock);
-}
-
 int
 image_close(struct image *img, struct err *e)
 {
@@ -494,7 +478,9 @@ image_close(struct image *img, struct err *e)
 		image_work_stop(img);
 		if (rc == 0 && img->log_bytes > img->limits.close_log_bytes)
 			rc = image_checkpoint(img);
-		wait_idle(img);
+		lock_acquire(&img->lock);
+		image_wait_idle(img);
+		lock_release(&img->lock);
 	}
 	if (rc != 0)
 		err_errno(e, rc,

@@ -381,6 +381,9 @@ struct commit {
 int image_commit(struct image *img, const struct commit *c)
     REQUIRES(img->work_lock) EXCLUDES(img->wlock, img->lock) MUST_CHECK;
 
+/* Waits until no write or flush is at the host. Not on a thread of the pool. */
+void image_wait_idle(struct image *img) REQUIRES(img->lock);
+
 /* Takes wlock when no write or flush is at the host, and keeps it so. Not on a
  * thread of the pool. */
 void image_hold(struct image *img) LOCK_ATTR(acquire_capability(img->wlock))
@@ -391,6 +394,10 @@ void image_let_go(struct image *img) LOCK_ATTR(release_capability(img->wlock))
 /* The same with writers held off, so that nothing is in a delta afterwards. */
 int image_commit_stopped(struct image *img, const struct commit *c)
     REQUIRES(img->work_lock, img->wlock) EXCLUDES(img->lock) MUST_CHECK;
+
+/* Between image_hold() and image_let_go(). */
+int image_commit_held(struct image *img, const struct commit *c)
+    REQUIRES(img->work_lock) EXCLUDES(img->wlock, img->lock) MUST_CHECK;
 
 /* --- mapmerge.c -------------------------------------------------------- */
 

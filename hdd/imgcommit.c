@@ -494,13 +494,9 @@ wait_written(struct image *img, u64 seq) REQUIRES(img->work_lock)
 	return rc;
 }
 
-/* Nothing is on its way to the host, and nothing sets out: then wlock may be
- * held while the host is waited for, though threads of the pool want it. */
 void
-image_hold(struct image *img)
+image_wait_idle(struct image *img)
 {
-	lock_acquire(&img->lock);
-	img->holding = true;
 	for (;;) {
 		bool busy = img->flushing;
 
@@ -510,6 +506,16 @@ image_hold(struct image *img)
 			break;
 		cond_wait(&img->changed, &img->lock);
 	}
+}
+
+/* Nothing is on its way to the host, and nothing sets out: then wlock may be
+ * held while the host is waited for, though threads of the pool want it. */
+void
+image_hold(struct image *img)
+{
+	lock_acquire(&img->lock);
+	img->holding = true;
+	image_wait_idle(img);
 	lock_release(&img->lock);
 	lock_acquire(&img->wlock);
 }
@@ -529,9 +535,8 @@ image_let_go(struct image *img)
 		image_pump(img);
 }
 
-/* What an earlier one could not finish is taken up again. */
-static int
-commit_again(struct image *img, const struct commit *c) REQUIRES(img->work_lock)
+int
+image_commit_held(struct image *img, const struct commit *c)
 {
 	int rc;
 
@@ -558,8 +563,8 @@ image_commit(struct image *img, const struct commit *c)
 	lock_release(&img->lock);
 	if (rc != 0)
 		return rc;
-	if (frozen)
-		return commit_again(img, c);
+	if (frozen) /* what an earlier one could not finish is taken up */
+		return image_commit_held(img, c);
 	lock_acquire(&img->wlock);
 	log_seal(img);
 	lock_acquire(&img->lock);

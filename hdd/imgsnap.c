@@ -181,17 +181,6 @@ snaps_prepare(struct image *img, const struct commit *c, struct super *next,
 /* --- what is asked for ------------------------------------------------- */
 
 static int
-commit_held(struct image *img, const struct commit *c) REQUIRES(img->work_lock)
-{
-	int rc;
-
-	image_hold(img);
-	rc = image_commit_stopped(img, c);
-	image_let_go(img);
-	return rc;
-}
-
-static int
 check_writable(struct image *img, struct err *e)
 {
 	if (img->store.read_only)
@@ -232,7 +221,7 @@ image_snapshot_create(struct image *img, const char *name, struct err *e)
 		goto out;
 	rc = image_commit(img, NULL);
 	if (rc == 0)
-		rc = commit_held(img, &c);
+		rc = image_commit_held(img, &c);
 	if (rc != 0)
 		err_errno(e, rc, "cannot make the snapshot '%s'", name);
 out:
@@ -310,7 +299,7 @@ image_snapshot_revert(struct image *img, const char *name, struct err *e)
 	c.change.map_levels = s->map_levels;
 	c.change.sectors = s->sectors;
 	c.change.head_parent = s->id;
-	rc = commit_held(img, &c);
+	rc = image_commit_held(img, &c);
 	if (rc != 0)
 		err_errno(e, rc, "cannot go back to the snapshot '%s'", name);
 	img->store.sectors = img->super.sectors;
@@ -368,7 +357,7 @@ image_resize(struct image *img, u64 sectors, struct err *e)
 	}
 	lock_acquire(&img->work_lock);
 	if (rc == 0)
-		rc = commit_held(img, &c);
+		rc = image_commit_held(img, &c);
 	img->store.sectors = img->super.sectors;
 	img->blocks = blocks_of(img->super.sectors);
 	lock_release(&img->work_lock);

@@ -102,10 +102,44 @@ test_iov_slice_tells_when_there_is_no_room(void **state)
 	assert_int_equal(iov_slice(out, 1, iov, n, 6, 2), 0);
 }
 
+/* In steps of any size a cursor comes to the bytes that a walk from the start
+ * would find. */
+static void
+test_iov_cursor_goes_on_where_it_was(void **state)
+{
+	struct iovec iov[5];
+	unsigned count = pieces(iov);
+
+	(void)state;
+	for (unsigned i = 0; i < BYTES; i++)
+		memory[i] = (u8)(i * 3 + 1);
+	for (u64 start = 0; start < BYTES; start++)
+		for (u64 step = 1; step <= 9; step++) {
+			struct iov_cursor c = iov_cursor(iov, count, start);
+			u8 got[BYTES], zero[9] = {0};
+
+			for (u64 at = start; at < BYTES; at += step) {
+				u64 n = MIN(step, BYTES - at);
+
+				iov_cursor_read(&c, got, n);
+				for (u64 i = 0; i < n; i++)
+					assert_int_equal(got[i],
+							 *byte_at(iov, at + i));
+			}
+			c = iov_cursor(iov, count, start);
+			iov_cursor_write(&c, zero, 1);
+			assert_int_equal(*byte_at(iov, start), 0);
+			c = iov_cursor(iov, count, start);
+			got[0] = (u8)((byte_at(iov, start) - memory) * 3 + 1);
+			iov_cursor_write(&c, got, 1);
+		}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_iov_cursor_goes_on_where_it_was),
 	    cmocka_unit_test(test_iov_counts_all_bytes),
 	    cmocka_unit_test(test_iov_reads_and_writes_every_part),
 	    cmocka_unit_test(test_iov_slice_tells_when_there_is_no_room),

@@ -436,6 +436,9 @@ void ide_identify(struct ide_drive *d);
 void ide_identify_modes(const struct ide_drive *d, u16 *word);
 void ide_identify_checksum(u16 *word);
 
+/* The last byte of a sector of a log or of SMART: the sum of all is 0. */
+void ide_checksum_sector(u8 *data);
+
 /* count characters, two a word, the first in the high byte, blanks behind. */
 void ide_identify_text(u16 *word, const char *text, unsigned count);
 

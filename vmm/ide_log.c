@@ -55,16 +55,6 @@ put_lba48(u8 *p, u64 lba)
 	put_le16(p + 4, (u16)(lba >> 32));
 }
 
-static void
-put_checksum(u8 *data)
-{
-	u8 sum = 0;
-
-	for (unsigned i = 0; i < DISK_SECTOR_BYTES - 1; i++)
-		sum = (u8)(sum + data[i]);
-	data[DISK_SECTOR_BYTES - 1] = (u8)-sum;
-}
-
 /* Where in a table of so many entries number count is, from 1; 0: none. */
 static u8
 index_of(u32 count, u32 entries)
@@ -115,7 +105,7 @@ put_summary(const struct ide_drive *d, u8 *data)
 		put_le16(err + 28, e->life_hours);
 	}
 	put_le16(data + 452, (u16)MIN(s->error_count, 65535U));
-	put_checksum(data);
+	ide_checksum_sector(data);
 }
 
 /* Extended comprehensive log: 48-bit addresses, in the order of the register
@@ -159,7 +149,7 @@ put_ext_errors(const struct ide_drive *d, u8 *data)
 		put_le16(err + 32, e->life_hours);
 	}
 	put_le16(data + 500, (u16)MIN(s->error_count, 65535U));
-	put_checksum(data);
+	ide_checksum_sector(data);
 }
 
 /* 6.55.6.8.2; as many entries as are kept, at their places in the ring. */
@@ -181,7 +171,7 @@ put_tests(const struct ide_drive *d, u8 *data)
 				    : UINT32_MAX);
 	}
 	data[508] = index_of(s->test_count, TEST_ENTRIES);
-	put_checksum(data);
+	ide_checksum_sector(data);
 }
 
 static void
@@ -203,7 +193,7 @@ put_ext_tests(const struct ide_drive *d, u8 *data)
 		put_le16(p + 2, t->life_hours);
 		put_lba48(p + 5, t->status >= 0x30 ? t->lba : BITS(47, 0));
 	}
-	put_checksum(data);
+	ide_checksum_sector(data);
 }
 
 bool

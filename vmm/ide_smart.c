@@ -113,8 +113,8 @@ failing(const struct ide_drive *d)
 	return false;
 }
 
-static void
-checksum(u8 *data)
+void
+ide_checksum_sector(u8 *data)
 {
 	u8 sum = 0;
 
@@ -150,7 +150,7 @@ put_data(const struct ide_drive *d, u8 *data)
 	data[370] = 0x01;	      /* error logging */
 	data[372] = 1;		      /* minutes: short test, */
 	data[373] = (u8)MIN(1 + size / (60 * 1000 * STEP_SECTORS), 254ULL);
-	checksum(data);
+	ide_checksum_sector(data);
 }
 
 static void
@@ -162,7 +162,7 @@ put_thresholds(u8 *data)
 		data[2 + i * 12] = attributes[i].id;
 		data[3 + i * 12] = attributes[i].threshold;
 	}
-	checksum(data);
+	ide_checksum_sector(data);
 }
 
 /* --- self-tests, 6.55.4 ------------------------------------------------- */
