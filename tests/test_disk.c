@@ -135,6 +135,17 @@ run_until(struct rig *r, const bool *done, int ms)
 	}
 }
 
+/* Runs the disk until a policy has stopped it. */
+static void
+wait_for_stop(struct rig *r)
+{
+	bool never = false;
+
+	for (int i = 0; i < 100 && r->stops == 0; i++)
+		run_until(r, &never, 20);
+	assert_int_equal(r->stops, 1);
+}
+
 /* One request; waits for its end. */
 static int
 io(struct rig *r, enum disk_op op, u64 lba, u32 count, void *buf)
@@ -222,12 +233,10 @@ test_disk_rule05_flush_brings_data_to_the_file(void **state)
 static void
 test_disk_rule24_close_flushes(void **state)
 {
-	struct disk_host host = {0};
 	struct rig r;
 	struct err e;
 
 	(void)state;
-	(void)host;
 	rig_open(&r, (struct disk_config){.cache = DISK_WRITEBACK});
 	fill(out, 8, 5);
 	assert_int_equal(io(&r, DISK_WRITE, 8, 8, out), 0);
@@ -434,16 +443,13 @@ test_disk_policy_stop_holds_the_error_until_retry(void **state)
 			     .ctx = &done};
 	struct rig r;
 	struct err e;
-	bool never = false;
 
 	(void)state;
 	rig_open(&r, (struct disk_config){.rerror = DISK_STOP,
 					  .faults = rules,
 					  .fault_count = 1});
 	assert_false(disk_submit(r.disk, &q));
-	for (int i = 0; i < 100 && r.stops == 0; i++)
-		run_until(&r, &never, 20);
-	assert_int_equal(r.stops, 1);
+	wait_for_stop(&r);
 	assert_non_null(strstr(r.stop_text, "sector 5"));
 	assert_false(done);
 	assert_int_equal(disk_in_flight(r.disk), 1);
@@ -460,7 +466,7 @@ static void
 test_disk_policy_enospc_stops_for_lack_of_space_only(void **state)
 {
 	const char *rules[] = {"write:ENOSPC:count=1000000"};
-	bool done = false, never = false;
+	bool done = false;
 	struct disk_req q = {.op = DISK_FLUSH, .done = req_done, .ctx = &done};
 	struct rig r;
 	struct err e;
@@ -472,9 +478,7 @@ test_disk_policy_enospc_stops_for_lack_of_space_only(void **state)
 	fill(out, 8, 1);
 	assert_int_equal(io(&r, DISK_WRITE, 8, 8, out), 0);
 	assert_false(disk_submit(r.disk, &q));
-	for (int i = 0; i < 100 && r.stops == 0; i++)
-		run_until(&r, &never, 20);
-	assert_int_equal(r.stops, 1);
+	wait_for_stop(&r);
 	assert_false(done);
 	/* space returns: nothing was lost */
 	assert_int_equal(disk_fault(r.disk, NULL, &e), 0);
@@ -499,7 +503,7 @@ static void
 test_disk_rule12_a_stopped_flush_succeeds_when_told_to_go_on(void **state)
 {
 	const char *rules[] = {"flush:EIO:after=1:count=1"};
-	bool done = false, never = false;
+	bool done = false;
 	struct disk_req q = {.op = DISK_FLUSH, .done = req_done, .ctx = &done};
 	struct rig r;
 	json_t *o;
@@ -512,9 +516,7 @@ test_disk_rule12_a_stopped_flush_succeeds_when_told_to_go_on(void **state)
 	fill(out, 8, 1);
 	assert_int_equal(io(&r, DISK_WRITE, 8, 8, out), 0);
 	assert_false(disk_submit(r.disk, &q));
-	for (int i = 0; i < 100 && r.stops == 0; i++)
-		run_until(&r, &never, 20);
-	assert_int_equal(r.stops, 1);
+	wait_for_stop(&r);
 	assert_false(done);
 	disk_retry(r.disk);
 	run_until(&r, &done, 20000);
